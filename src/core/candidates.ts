@@ -1,0 +1,373 @@
+/**
+ * From answers to the next endpoint: when a start is allowed, and where to.
+ *
+ * Facts are stored as they come in (answers, source addresses, starts and
+ * failures); what follows from them is computed when it is needed. A race
+ * pulls `next()`, which waits until a start is allowed and then ranks
+ * everything known at that moment.
+ *
+ * A start is allowed when there is an address not yet attempted and
+ * - the preferred family has been answered, or every question has (A13), or
+ *   the Resolution Delay since the first address is over (A14), and
+ * - 10 ms have passed since the last start (A47), and
+ * - the source addresses asked for are known, or have had 10 ms.
+ *
+ * @module
+ */
+
+import { isLoopback, parseIpAddress } from "./ip_address.ts";
+import type { IpAddress } from "./ip_address.ts";
+import { type KnownSource, parseSource } from "./address_selection.ts";
+import type { Answer, RecordType } from "./answer.ts";
+import type { Clock } from "./clock.ts";
+import type { Endpoint, Family } from "./endpoint.ts";
+import { type Candidate, rank } from "./rank.ts";
+import type { RaceEvent, RaceSource } from "./race.ts";
+
+/** Two attempts never start closer together, in milliseconds (RFC 8305 section 5). */
+const LEAST_DISTANCE = 10;
+/** How long a start waits for source addresses, in milliseconds. */
+const SOURCE_PATIENCE = 10;
+/** How soon after its start a local error comes, in milliseconds. */
+const LOCAL_ERROR_TIME = 1;
+/** A name with more addresses than this is not worth more packets. */
+const MOST_ATTEMPTS = 64;
+/** These never left the machine, so they are no load on the network. */
+const LOCAL_ERRORS: ReadonlySet<unknown> = new Set([
+  "ENETUNREACH",
+  "EADDRNOTAVAIL",
+  "EAFNOSUPPORT",
+  "EINVAL",
+]);
+
+/** Tells Source(D) of RFC 6724, maybe later; never throws or rejects. */
+export type AskSource = (
+  destination: IpAddress,
+) =>
+  | KnownSource
+  | null
+  | undefined
+  | Promise<KnownSource | null | undefined>;
+
+/** What {@linkcode Candidates} is told once. */
+export interface CandidatesOptions {
+  /** Addresses that need no question: a literal, the loopbacks. */
+  readonly addresses: readonly IpAddress[];
+  /** The questions asked, in the order their answers rank when nothing else decides. */
+  readonly types: readonly RecordType[];
+  readonly port: number;
+  readonly family: Family | undefined;
+  /** Milliseconds. */
+  readonly resolutionDelay: number;
+  readonly preferredAddressFamilyCount: number;
+  readonly localAddresses: readonly IpAddress[];
+  readonly allow: ((endpoint: Endpoint) => boolean) | undefined;
+  readonly askSource: AskSource;
+  /** Whether the platform's codes tell a local error from one of the network. */
+  readonly trustsLocalErrors: boolean;
+  readonly clock: Clock;
+  /** Called when a late answer of the preferred family should start early (A52). */
+  readonly onUrgent: () => void;
+}
+
+/** An endpoint that is not dialled, and why. */
+export interface Refusal {
+  readonly endpoint: Endpoint;
+  readonly code: "EACCES" | "EADDRNOTAVAIL";
+  readonly reason: string;
+}
+
+/** A candidate whose source address may still become known. */
+interface Known extends Candidate {
+  source: KnownSource | null | undefined;
+  sourceAsked: boolean;
+}
+
+/** The endpoints of one connect, in the order and at the pace to try them. */
+export class Candidates implements RaceSource<Endpoint> {
+  /** What is known and will not be dialled. */
+  readonly refusals: Refusal[] = [];
+
+  readonly #options: CandidatesOptions;
+  #stopped = false;
+
+  /** Everything ever heard of, by canonical address. */
+  readonly #known = new Map<string, Known>();
+  /** What stands now, by the question it answers. */
+  readonly #facts = new Map<RecordType | "given", Known[]>();
+  /** The addresses of all answers that stand, each once, IPv6 first. */
+  #standing: readonly Known[] = [];
+  readonly #unanswered: Set<RecordType>;
+  /** Whether answers, late ones too, may still come. */
+  #open: boolean;
+  #firstAddressTime = Infinity;
+  #sourcesPending = 0;
+  #sourcesDue = -Infinity;
+
+  readonly #attempted = new Set<Endpoint>();
+  readonly #running = new Set<Endpoint>();
+  #newest: Endpoint | undefined;
+  #floor = -Infinity;
+  /** The family of an answer that came while only the other one was tried. */
+  #late: Family | undefined;
+  /** Ends the wait in `next()` early. */
+  #wait: AbortController | undefined;
+  /** Ends the wait for the sources of a late answer. */
+  #patience: AbortController | undefined;
+
+  constructor(options: CandidatesOptions) {
+    this.#options = options;
+    this.#unanswered = new Set(options.types);
+    this.#open = options.types.length > 0;
+  }
+
+  /**
+   * Takes the answer to a question; a later one of the same type replaces it.
+   * Throws what `allow` throws.
+   */
+  answer({ type, addresses }: Answer): void {
+    const { family } = this.#options;
+    this.#unanswered.delete(type);
+    const wanted = addresses.flatMap((text) => parseAnswer(type, text))
+      .filter((address) => !family || address.family === family);
+    this.#learn(type, wanted);
+  }
+
+  /** No more answers will come; questions still open have none. */
+  close(): void {
+    this.#open = false;
+    this.#unanswered.clear();
+    this.#onChange();
+  }
+
+  /** Takes what happened to an endpoint it gave out. */
+  observe(event: RaceEvent, endpoint: Endpoint): void {
+    if (event.type === "attempt-start") {
+      this.#running.add(endpoint);
+      this.#newest = endpoint;
+      this.#late = undefined;
+      const { address } = this.#known.get(endpoint.address)!;
+      this.#floor = isLoopback(address)
+        ? -Infinity
+        : event.time + LEAST_DISTANCE;
+    } else if (event.type === "attempt-end") {
+      this.#running.delete(endpoint);
+      if (endpoint === this.#newest && this.#neverLeft(event)) {
+        this.#floor = -Infinity;
+      }
+      this.#onChange();
+    }
+  }
+
+  /** Throws what `allow` throws about an address that needs no question. */
+  next():
+    | IteratorResult<Endpoint, undefined>
+    | Promise<IteratorResult<Endpoint, undefined>> {
+    if (!this.#facts.has("given")) {
+      this.#learn("given", this.#options.addresses);
+    }
+    if (this.ended()) return { done: true, value: undefined };
+    return this.#startTime() <= this.#options.clock.now()
+      ? this.#take()
+      : this.#takeLater();
+  }
+
+  return(): void {
+    this.#stopped = true;
+    this.#wait?.abort(null);
+    this.#patience?.abort(null);
+  }
+
+  /** Updates of answers are not waited for, but count while attempts run. */
+  ended(): boolean {
+    if (this.#stopped || this.#attempted.size >= MOST_ATTEMPTS) return true;
+    const mayLearn = this.#unanswered.size > 0 ||
+      (this.#open && this.#running.size > 0);
+    return !mayLearn && !this.#hasFresh();
+  }
+
+  async #takeLater(): Promise<IteratorResult<Endpoint, undefined>> {
+    const { clock } = this.#options;
+    while (!this.ended()) {
+      const wait = this.#startTime() - clock.now();
+      if (wait <= 0) return this.#take();
+      this.#wait = new AbortController();
+      await clock.sleep(wait, this.#wait.signal);
+    }
+    return { done: true, value: undefined };
+  }
+
+  #take(): IteratorResult<Endpoint, undefined> {
+    const endpoint = this.#firstFresh()!;
+    this.#attempted.add(endpoint);
+    return { done: false, value: endpoint };
+  }
+
+  /** When the next start is allowed, as far as is known now. */
+  #startTime(): number {
+    if (!this.#hasFresh()) return Infinity;
+    const preferred = this.#preferredFamily() === 6 ? "AAAA" : "A";
+    return Math.max(
+      // A13, A14; a question that was not asked needs no answer.
+      this.#unanswered.has(preferred)
+        ? this.#firstAddressTime + this.#options.resolutionDelay
+        : -Infinity,
+      this.#floor,
+      this.#sourcesTime(),
+    );
+  }
+
+  /** When sources are known or no longer waited for. */
+  #sourcesTime(): number {
+    return this.#sourcesPending > 0 ? this.#sourcesDue : -Infinity;
+  }
+
+  #learn(
+    question: RecordType | "given",
+    addresses: readonly IpAddress[],
+  ): void {
+    const usable = addresses.map((address) => this.#know(address))
+      .filter(({ endpoints }) => endpoints.some((endpoint) => endpoint));
+    this.#facts.set(question, usable);
+    const questions = ["given" as const, ...this.#options.types];
+    this.#standing = [
+      ...new Set(questions.flatMap((asked) => this.#facts.get(asked) ?? [])),
+    ];
+    if (usable.length > 0) {
+      const now = this.#options.clock.now();
+      this.#firstAddressTime = Math.min(this.#firstAddressTime, now);
+    }
+    const running = [...this.#running];
+    const late = usable.find(({ address }) =>
+      running.every(({ family }) => family !== address.family)
+    );
+    if (late && running.length > 0) this.#late = late.address.family;
+    this.#askSources();
+    this.#onChange();
+    if (this.#late && this.#sourcesPending > 0) this.#lookAgain();
+  }
+
+  /** Looks again when sources that were not told are no longer waited for. */
+  async #lookAgain(): Promise<void> {
+    const { clock } = this.#options;
+    this.#patience?.abort(null);
+    this.#patience = new AbortController();
+    const wait = Math.max(0, this.#sourcesDue - clock.now());
+    await clock.sleep(wait, this.#patience.signal);
+    this.#onChange();
+  }
+
+  #know(address: IpAddress): Known {
+    let known = this.#known.get(address.text);
+    if (!known) {
+      const locals = this.#options.localAddresses.filter(({ family }) =>
+        family === address.family
+      );
+      known = {
+        address,
+        endpoints: this.#endpointsOf(address, locals),
+        source: locals[0] && parseSource({ address: locals[0].text }),
+        sourceAsked: false,
+      };
+      this.#known.set(address.text, known);
+    }
+    return known;
+  }
+
+  #endpointsOf(
+    { text, family }: IpAddress,
+    locals: readonly IpAddress[],
+  ): (Endpoint | null)[] {
+    const { port, localAddresses } = this.#options;
+    const endpoint: Endpoint = { address: text, family, port };
+    if (localAddresses.length === 0) return [this.#permit(endpoint)];
+    if (locals.length === 0) {
+      const reason = "no local address of its family";
+      this.refusals.push({ endpoint, code: "EADDRNOTAVAIL", reason });
+    }
+    return locals.map((local) =>
+      this.#permit({ ...endpoint, localAddress: local.text })
+    );
+  }
+
+  #permit(endpoint: Endpoint): Endpoint | null {
+    const { allow } = this.#options;
+    // Frozen, so that what was allowed is what is dialled.
+    if (!allow || allow(Object.freeze(endpoint)) === true) return endpoint;
+    const reason = "refused by allow";
+    this.refusals.push({ endpoint, code: "EACCES", reason });
+    return null;
+  }
+
+  /** Asks for all sources at once, where there is an order to find. */
+  #askSources(): void {
+    const { localAddresses, askSource, clock } = this.#options;
+    if (this.#standing.length < 2 || localAddresses.length > 0) return;
+    for (const known of this.#standing) {
+      if (known.sourceAsked) continue;
+      known.sourceAsked = true;
+      const source = askSource(known.address);
+      if (!(source instanceof Promise)) {
+        known.source = source;
+        continue;
+      }
+      this.#sourcesPending++;
+      this.#sourcesDue = clock.now() + SOURCE_PATIENCE;
+      source.then((source) => {
+        known.source = source;
+        this.#sourcesPending--;
+        this.#onChange();
+      });
+    }
+  }
+
+  #onChange(): void {
+    this.#wait?.abort(null);
+    const now = this.#options.clock.now();
+    if (this.#stopped || !this.#late || now < this.#sourcesTime()) return;
+    const isUrgent = this.#late === this.#preferredFamily() &&
+      this.#late === this.#firstFresh()?.family;
+    if (isUrgent) this.#options.onUrgent();
+  }
+
+  /** IPv6 unless the caller or the routes say otherwise (A20). */
+  #preferredFamily(): Family {
+    const { family } = this.#options;
+    if (family) return family;
+    const sources = (family: Family) =>
+      this.#standing.filter(({ address }) => address.family === family)
+        .map(({ source }) => source);
+    const [four, six] = [sources(4), sources(6)];
+    const lacksIPv6 = six.length > 0 && six.every((source) => source === null);
+    return lacksIPv6 && four.some((source) => source) ? 4 : 6;
+  }
+
+  #hasFresh(): boolean {
+    return this.#standing.some(({ endpoints }) =>
+      endpoints.some((endpoint) => endpoint && !this.#attempted.has(endpoint))
+    );
+  }
+
+  #firstFresh(): Endpoint | undefined {
+    return rank(this.#standing, this.#options.preferredAddressFamilyCount)
+      .find((endpoint) => !this.#attempted.has(endpoint));
+  }
+
+  /** Whether an attempt failed before any packet left the machine (A54). */
+  #neverLeft(event: Extract<RaceEvent, { type: "attempt-end" }>): boolean {
+    const error = event.error as { code?: unknown } | null | undefined;
+    return this.#options.trustsLocalErrors &&
+      event.outcome === "failed" && LOCAL_ERRORS.has(error?.code) &&
+      event.time - event.startTime <= LOCAL_ERROR_TIME;
+  }
+}
+
+/** The address in an answer's text; none where it does not belong there. */
+function parseAnswer(type: RecordType, text: string): IpAddress[] {
+  // A resolver's types are only a promise.
+  const address = typeof text === "string" ? parseIpAddress(text) : null;
+  // An AAAA answer may hold an IPv4-mapped address, which counts as IPv4.
+  if (!address) return [];
+  const fits = type === "AAAA" ? text.includes(":") : address.family === 4;
+  return fits ? [address] : [];
+}

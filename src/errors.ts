@@ -1,0 +1,153 @@
+/**
+ * `ConnectError`: why there is no connection, address by address.
+ *
+ * When several attempts fail, the one that matters differs from case to case,
+ * so nothing is thrown away: each attempt with its endpoint, its time and the
+ * error as it was thrown, each failed DNS question, one stable `code`, and a
+ * message that names them all.
+ *
+ * @module
+ */
+
+import type { Answer, RecordType } from "./core/answer.ts";
+import type { Endpoint } from "./core/endpoint.ts";
+
+/** One attempt that failed. Instants and durations are in milliseconds. */
+export interface AttemptFailure {
+  /** Its place in the order of starts, from 0. */
+  readonly index: number;
+  /** Where it went; `null` where the platform resolved by itself. */
+  readonly endpoint: Endpoint | null;
+  /** `clock.now()` at its start. */
+  readonly startTime: number;
+  /** From its start to its failure. */
+  readonly duration: number;
+  /** What the attempt threw. */
+  readonly error: unknown;
+}
+
+/** What a {@linkcode ConnectError} is made from. */
+export interface ConnectFailure {
+  /** The hostname as the caller gave it. */
+  readonly hostname: string;
+  readonly port: number;
+  /** In the order of starts. */
+  readonly attempts: readonly AttemptFailure[];
+  /** As the resolver gave them. */
+  readonly answers: readonly Answer[];
+  /** What was not attempted, and why; `null` is the host as a whole. */
+  readonly refusals: readonly {
+    readonly endpoint: Endpoint | null;
+    readonly code: "EACCES" | "EADDRNOTAVAIL";
+    readonly reason: string;
+  }[];
+}
+
+/** Thrown by `connect()` and `happyEyeballs()` when nothing worked. */
+export class ConnectError extends AggregateError {
+  /** `"ConnectError"`. */
+  override readonly name = "ConnectError";
+  /** The hostname as it was given. */
+  readonly hostname: string;
+  /** The port as it was given. */
+  readonly port: number;
+  /**
+   * The code of the first attempt's error, if it has one. If nothing was
+   * attempted: `EAI_AGAIN` when a question failed for a temporary reason,
+   * `EACCES` when an address was known but refused by `allow` or by the
+   * platform's permissions, `EADDRNOTAVAIL` when no local address fits, else
+   * `ENOTFOUND`.
+   */
+  readonly code: string | undefined;
+  /** The attempts in the order of their starts. */
+  readonly attempts: readonly AttemptFailure[];
+  /** The resolver's answers as received. */
+  readonly answers: readonly Answer[];
+
+  /** @internal The engine makes these, callers catch them. */
+  constructor(failure: ConnectFailure) {
+    const { hostname, port, attempts, answers, refusals } = failure;
+    const questions = failedQuestions(answers);
+    const errors = [
+      ...attempts.map(({ error }) => error),
+      ...questions.map(({ error }) => error),
+    ];
+    const reasons = [
+      ...attempts.map(({ endpoint, error }) =>
+        at(endpoint, reason(error, endpoint === null))
+      ),
+      ...refusals.map(({ endpoint, reason }) => at(endpoint, reason)),
+      ...questions.map(({ types, error }) => `${types} ${reason(error)}`),
+    ];
+    super(
+      errors,
+      `Cannot connect to "${hostname}" port ${port}: ` +
+        (reasons.join(", ") || "no address found"),
+      errors.length === 1 ? { cause: errors[0] } : undefined,
+    );
+    this.hostname = hostname;
+    this.port = port;
+    this.code = attempts[0]
+      ? codeOf(attempts[0].error)
+      : questions.some(({ error }) => isTemporary(error))
+      ? "EAI_AGAIN"
+      : refusals.find(({ code }) => code === "EACCES")?.code ??
+        refusals[0]?.code ?? "ENOTFOUND";
+    this.attempts = attempts;
+    this.answers = answers;
+  }
+}
+
+/**
+ * The errors among the answers that stand, AAAA's before A's; one that answers
+ * both questions, such as what a resolver threw, is one.
+ */
+function failedQuestions(
+  answers: readonly Answer[],
+): { types: string; error: unknown }[] {
+  const standing = new Map(answers.map((answer) => [answer.type, answer]));
+  const hasAddress = answers.some(({ addresses }) => addresses.length > 0);
+  const failed = new Map<unknown, RecordType[]>();
+  for (const type of ["AAAA", "A"] as const) {
+    const { addresses = [], error } = standing.get(type) ?? {};
+    if (error === undefined || addresses.length > 0) continue;
+    // getaddrinfo says "not found" also of a name that has only addresses of
+    // the other family, which is an answer like any other.
+    if (hasAddress && codeOf(error) === "ENOTFOUND") continue;
+    failed.set(error, [...failed.get(error) ?? [], type]);
+  }
+  return Array.from(failed, ([error, types]) => ({
+    types: types.join(" and "),
+    error,
+  }));
+}
+
+/** Whether asking again may help: SERVFAIL, a name server that is silent. */
+function isTemporary(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === "EAI_AGAIN" || code === "ESERVFAIL" || code === "SERVFAIL" ||
+    code === "ETIMEOUT" || code === "ETIMEDOUT" ||
+    (error instanceof Error && error.name === "TimeoutError");
+}
+
+function at(endpoint: Endpoint | null, reason: string): string {
+  if (!endpoint) return reason;
+  const { address, family, localAddress } = endpoint;
+  const remote = family === 6 ? `[${address}]` : address;
+  return localAddress
+    ? `${remote} from ${localAddress} ${reason}`
+    : `${remote} ${reason}`;
+}
+
+/** The code, with the message where the code alone says too little. */
+function reason(error: unknown, isVerbose = false): string {
+  const code = codeOf(error);
+  const message = error instanceof Error ? error.message : String(error);
+  if (code === undefined) return message || "failed";
+  return isVerbose || code.startsWith("ERR_") ? `${code} (${message})` : code;
+}
+
+function codeOf(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null | undefined)?.code;
+  return typeof code === "string" ? code : undefined;
+}

@@ -1,0 +1,418 @@
+/**
+ * What callers may ask for, what they get when they do not, and the check that
+ * runs before anything starts.
+ *
+ * Wrong input is refused here, in one place and alike on every runtime: some
+ * platforms would dial port 0 or read `1.5` as `1`.
+ *
+ * @module
+ */
+
+import type { Resolver } from "./core/answer.ts";
+import type { Source } from "./core/address_selection.ts";
+import type { Clock } from "./core/clock.ts";
+import type { Endpoint, Family } from "./core/endpoint.ts";
+import { type IpAddress, parseIpAddress } from "./core/ip_address.ts";
+import type { HappyEyeballsEvent } from "./events.ts";
+import { type Host, parseHostname, tlsName } from "./hostname.ts";
+import type { DialOptions } from "./runtime/runtime.ts";
+import { systemClock } from "./runtime/system_clock.ts";
+
+/** Connection Attempt Delay in milliseconds (RFC 8305 section 8). */
+export const CONNECTION_ATTEMPT_DELAY = 250;
+/** No attempt starts sooner than this after the one before, in milliseconds (RFC 8305 section 5). */
+export const LEAST_CONNECTION_ATTEMPT_DELAY = 10;
+/** Resolution Delay in milliseconds (RFC 8305 section 8). */
+export const RESOLUTION_DELAY = 50;
+/** How many addresses of the first family lead (RFC 8305 section 8). */
+export const PREFERRED_ADDRESS_FAMILY_COUNT = 1;
+
+/** Options of `happyEyeballs()`, and the part of `connect()` they share. */
+export interface HappyEyeballsOptions {
+  /**
+   * A host name or an IP literal (`::1` and `[::1]`, zone id allowed). Names
+   * outside ASCII are converted; a URL, a port, or an odd spelling of an IPv4
+   * address (`127.1`, `0x7f000001`) is refused.
+   */
+  hostname: string;
+  /** The TCP port, 1 to 65535. */
+  port: number;
+  /**
+   * Aborts the establishment, which then rejects with `signal.reason` itself.
+   * Aborting later leaves the result alone.
+   */
+  signal?: AbortSignal | undefined;
+  /** Use this address family only. @default both, IPv6 preferred */
+  family?: Family | undefined;
+  /** Where addresses come from. @default `systemResolver()` */
+  resolver?: Resolver | undefined;
+  /**
+   * Milliseconds from the start of one attempt to the start of the next while
+   * the first is neither done nor failed; at least 10. `Infinity` means one
+   * at a time.
+   *
+   * @default 250 (RFC 8305 section 8)
+   */
+  connectionAttemptDelay?: number | undefined;
+  /**
+   * Milliseconds that the first usable address waits for the answer of the
+   * preferred family. `Infinity` waits until every question is answered.
+   *
+   * @default 50 (RFC 8305 section 8)
+   */
+  resolutionDelay?: number | undefined;
+  /**
+   * How many addresses of the leading family come before the first one of the
+   * other; RFC 8305 section 8 calls it First Address Family Count.
+   *
+   * @default 1
+   */
+  preferredAddressFamilyCount?: number | undefined;
+  /**
+   * Local IP literals to connect from. Every endpoint is tried from the first
+   * one of its family, then every endpoint from the second, and so on.
+   *
+   * @default the system chooses
+   */
+  localAddresses?: Iterable<string> | undefined;
+  /**
+   * Sees each endpoint exactly as it will be dialled; anything but `true`, and
+   * it never is. What it throws rejects the whole call. A guard against
+   * requests to internal addresses belongs here.
+   */
+  allow?: ((endpoint: Endpoint) => boolean) | undefined;
+  /**
+   * The local address the system would use towards a destination, for RFC
+   * 6724: `null` for no route, `undefined` (or a throw) for unknown.
+   *
+   * @default asks the system, where the runtime has a way
+   */
+  sourceAddress?:
+    | ((
+      destination: string,
+    ) => Source | null | undefined | Promise<Source | null | undefined>)
+    | undefined;
+  /** Hears synchronously what happens; what it throws is ignored. */
+  onEvent?: ((event: HappyEyeballsEvent) => void) | undefined;
+  /** What time is measured by, for tests. @default the system's clock */
+  clock?: Clock | undefined;
+}
+
+/** What TLS should verify and offer. */
+export interface TlsOptions {
+  /** The name to send (SNI) and to verify. @default the hostname given */
+  readonly serverName?: string | undefined;
+  /** ALPN protocols to offer, most wanted first, such as `["h2", "http/1.1"]`. */
+  readonly alpnProtocols?: readonly string[] | undefined;
+  /** Certificates to trust in addition to the platform's roots (PEM). */
+  readonly caCerts?: readonly string[] | undefined;
+  /** The client certificate chain (PEM), with {@linkcode TlsOptions.key}. Not on Deno. */
+  readonly cert?: string | undefined;
+  /** The private key of {@linkcode TlsOptions.cert} (PEM). Not on Deno. */
+  readonly key?: string | undefined;
+}
+
+/** Options of `connect()`. */
+export interface ConnectOptions extends HappyEyeballsOptions {
+  /** TLS as part of each attempt. @default false */
+  tls?: boolean | TlsOptions | undefined;
+  /**
+   * Keep the writable side open after the peer's FIN was read.
+   *
+   * @default false
+   */
+  allowHalfOpen?: boolean | undefined;
+  /** Send small writes at once (TCP_NODELAY). @default true */
+  noDelay?: boolean | undefined;
+  /** Probe an idle connection (SO_KEEPALIVE). @default false */
+  keepAlive?: boolean | undefined;
+}
+
+/** Checked options with every default filled in. */
+export interface Settings {
+  readonly hostname: string;
+  readonly host: Host;
+  readonly port: number;
+  readonly signal: AbortSignal | undefined;
+  readonly family: Family | undefined;
+  readonly resolver: Resolver | undefined;
+  readonly connectionAttemptDelay: number;
+  readonly resolutionDelay: number;
+  readonly preferredAddressFamilyCount: number;
+  readonly localAddresses: readonly IpAddress[];
+  readonly allow: HappyEyeballsOptions["allow"];
+  readonly sourceAddress: HappyEyeballsOptions["sourceAddress"];
+  readonly onEvent: HappyEyeballsOptions["onEvent"];
+  readonly clock: Clock;
+}
+
+/**
+ * Checks the options of `happyEyeballs()`.
+ *
+ * @throws {TypeError | RangeError} when one of them is wrong, naming it.
+ */
+export function checkOptions(options: HappyEyeballsOptions): Settings {
+  checkObject("connect", "options", options);
+  const {
+    hostname,
+    port,
+    signal,
+    family,
+    resolver,
+    connectionAttemptDelay = CONNECTION_ATTEMPT_DELAY,
+    resolutionDelay = RESOLUTION_DELAY,
+    preferredAddressFamilyCount = PREFERRED_ADDRESS_FAMILY_COUNT,
+    localAddresses = [],
+    allow,
+    sourceAddress,
+    onEvent,
+    clock = systemClock,
+  } = options;
+  const host = parseHostname(hostname);
+  checkNumber("connect", "port", port, "an integer from 1 to 65535", isPort);
+  checkSignal("connect", signal);
+  checkFamily(family, host);
+  checkFunction("connect", "resolver", resolver);
+  checkNumber(
+    "connect",
+    "connectionAttemptDelay",
+    connectionAttemptDelay,
+    `at least ${LEAST_CONNECTION_ATTEMPT_DELAY}`,
+    (ms) => ms >= LEAST_CONNECTION_ATTEMPT_DELAY,
+  );
+  checkNumber(
+    "connect",
+    "resolutionDelay",
+    resolutionDelay,
+    "at least 0",
+    (ms) => ms >= 0,
+  );
+  checkNumber(
+    "connect",
+    "preferredAddressFamilyCount",
+    preferredAddressFamilyCount,
+    "an integer of at least 1",
+    (count) => Number.isInteger(count) && count >= 1,
+  );
+  checkFunction("connect", "allow", allow);
+  checkFunction("connect", "sourceAddress", sourceAddress);
+  checkFunction("connect", "onEvent", onEvent);
+  checkClock("connect", clock);
+  return {
+    hostname,
+    host,
+    port,
+    signal,
+    family,
+    resolver,
+    connectionAttemptDelay,
+    resolutionDelay,
+    preferredAddressFamilyCount,
+    localAddresses: parseLocalAddresses(localAddresses),
+    allow,
+    sourceAddress,
+    onEvent,
+    clock,
+  };
+}
+
+/**
+ * Checks what `connect()` takes beside the options of `happyEyeballs()`.
+ *
+ * @throws {TypeError} when one of them is wrong, naming it.
+ */
+export function checkDialOptions(
+  { tls = false, allowHalfOpen = false, noDelay = true, keepAlive = false }:
+    ConnectOptions,
+  host: Host,
+): DialOptions {
+  for (
+    const [name, value] of Object.entries({ allowHalfOpen, noDelay, keepAlive })
+  ) {
+    if (typeof value !== "boolean") {
+      throw invalid("connect", name, "a boolean", value);
+    }
+  }
+  return {
+    hostname: host.kind === "literal" ? host.address.text : tlsName(host.name),
+    tls: tls === true ? {} : tls === false ? null : checkTlsOptions(tls),
+    allowHalfOpen,
+    noDelay,
+    keepAlive,
+  };
+}
+
+/**
+ * Checks TLS options and copies them, lists included.
+ *
+ * @throws {TypeError} when one of them is wrong, naming it.
+ */
+export function checkTlsOptions(options: TlsOptions): TlsOptions {
+  checkObject("connect", "tls", options);
+  const { serverName, alpnProtocols, caCerts, cert, key } = options;
+  checkText("tls.cert", cert);
+  checkText("tls.key", key);
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new TypeError("Cannot connect: tls.cert and tls.key go together");
+  }
+  return {
+    serverName: serverName === undefined ? undefined : checkName(serverName),
+    alpnProtocols: checkTexts(
+      "tls.alpnProtocols",
+      alpnProtocols,
+      "strings of 1 to 255 characters",
+      (text) => text.length >= 1 && text.length <= 255,
+    ),
+    caCerts: checkTexts(
+      "tls.caCerts",
+      caCerts,
+      "PEM certificates",
+      (text) => text.includes("-----BEGIN CERTIFICATE-----"),
+    ),
+    cert,
+    key,
+  };
+}
+
+/** The error for an argument of the wrong kind. */
+export function invalid(
+  action: string,
+  name: string,
+  wanted: string,
+  value: unknown,
+): TypeError {
+  return new TypeError(
+    `Cannot ${action}: ${name} must be ${wanted}, got ${show(value)}`,
+  );
+}
+
+/**
+ * Refuses what is no number (TypeError) and a number that is not right
+ * (RangeError).
+ */
+export function checkNumber(
+  action: string,
+  name: string,
+  value: unknown,
+  wanted: string,
+  isRight: (value: number) => boolean,
+): void {
+  if (typeof value === "number" && isRight(value)) return;
+  const error = invalid(action, name, wanted, value);
+  throw typeof value === "number" ? new RangeError(error.message) : error;
+}
+
+/** Refuses a signal that is none. */
+export function checkSignal(
+  action: string,
+  signal: AbortSignal | undefined,
+): void {
+  if (signal === undefined) return;
+  if (
+    typeof signal?.aborted !== "boolean" ||
+    typeof signal.addEventListener !== "function"
+  ) {
+    throw invalid(action, "signal", "an AbortSignal", signal);
+  }
+}
+
+/** Refuses a callback that cannot be called. */
+export function checkFunction(
+  action: string,
+  name: string,
+  value: unknown,
+): void {
+  if (value !== undefined && typeof value !== "function") {
+    throw invalid(action, name, "a function", value);
+  }
+}
+
+/** Refuses a clock without hands. */
+export function checkClock(action: string, clock: Clock): void {
+  if (
+    typeof clock?.now !== "function" || typeof clock.sleep !== "function"
+  ) {
+    throw invalid(action, "clock", "a Clock", clock);
+  }
+}
+
+/** Refuses what has no members to read. */
+export function checkObject(
+  action: string,
+  name: string,
+  value: unknown,
+): void {
+  if (typeof value !== "object" || value === null) {
+    throw invalid(action, name, "an object", value);
+  }
+}
+
+const isPort = (port: number) =>
+  Number.isInteger(port) && port >= 1 && port <= 65_535;
+
+function checkFamily(family: Family | undefined, host: Host): void {
+  if (family === undefined) return;
+  if (family !== 4 && family !== 6) {
+    throw invalid("connect", "family", "4 or 6", family);
+  }
+  if (host.kind === "literal" && host.address.family !== family) {
+    throw new TypeError(
+      `Cannot connect: hostname must be of family ${family}, got ${host.address.text}`,
+    );
+  }
+}
+
+function parseLocalAddresses(addresses: Iterable<string>): IpAddress[] {
+  const wanted = "an iterable of IP literals";
+  if (
+    typeof addresses === "string" ||
+    typeof addresses?.[Symbol.iterator] !== "function"
+  ) {
+    throw invalid("connect", "localAddresses", wanted, addresses);
+  }
+  return Array.from(addresses, (text) => {
+    const address = typeof text === "string" ? parseIpAddress(text) : null;
+    if (!address) throw invalid("connect", "localAddresses", wanted, text);
+    return address;
+  });
+}
+
+function checkName(serverName: string): string {
+  const wanted = "a host name";
+  let host: Host;
+  try {
+    host = parseHostname(serverName);
+  } catch {
+    throw invalid("connect", "tls.serverName", wanted, serverName);
+  }
+  if (host.kind !== "literal") return tlsName(host.name);
+  throw invalid("connect", "tls.serverName", wanted, serverName);
+}
+
+function checkText(name: string, text: string | undefined): void {
+  if (text !== undefined && (typeof text !== "string" || text === "")) {
+    throw invalid("connect", name, "a string that is not empty", text);
+  }
+}
+
+function checkTexts(
+  name: string,
+  texts: readonly string[] | undefined,
+  wanted: string,
+  isRight: (text: string) => boolean,
+): readonly string[] | undefined {
+  if (texts === undefined) return undefined;
+  const kind = `an array of ${wanted}`;
+  if (!Array.isArray(texts)) throw invalid("connect", name, kind, texts);
+  const wrong = texts.findIndex((text) =>
+    typeof text !== "string" || !isRight(text)
+  );
+  if (wrong >= 0) throw invalid("connect", name, kind, texts[wrong]);
+  return [...texts];
+}
+
+function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "object" && value !== null) return "an object";
+  return typeof value === "function" ? "a function" : String(value);
+}

@@ -1,0 +1,39 @@
+/**
+ * The system's clock: the one file that touches timers.
+ *
+ * `performance.now()` is monotonic, `Date.now()` is not. A timer that outlives
+ * its wait keeps the process alive, and a listener that does keeps its owner
+ * from being collected, so each removes the other.
+ *
+ * @module
+ */
+
+import type { Clock } from "../core/clock.ts";
+
+/** The longest delay `setTimeout` takes, in ms; longer ones fire at once. */
+const LONGEST_TIMEOUT = 2 ** 31 - 1;
+
+/** The clock everything uses unless it is given another. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+
+  sleep(ms, signal) {
+    return new Promise((resolve) => {
+      if (signal?.aborted) return resolve();
+      const end = performance.now() + ms;
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const wake = () => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", wake);
+        resolve();
+      };
+      const arm = (left: number) => {
+        timer = left > LONGEST_TIMEOUT
+          ? setTimeout(() => arm(end - performance.now()), LONGEST_TIMEOUT)
+          : setTimeout(wake, left);
+      };
+      signal?.addEventListener("abort", wake);
+      if (ms < Infinity) arm(ms);
+    });
+  },
+};

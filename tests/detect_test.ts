@@ -1,0 +1,70 @@
+/**
+ * Which platform is taken for which, and that the right adapter comes.
+ *
+ * @module
+ */
+
+import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+
+import {
+  loadedRuntime,
+  loadRuntime,
+  type PlatformGlobals,
+  runtimeName,
+} from "../src/runtime/detect.ts";
+import { runtimeName as expectedName, test } from "./harness.ts";
+
+const node = { process: { versions: { node: "24.0.0" } } };
+const platforms: readonly [
+  what: string,
+  globals: PlatformGlobals,
+  name: string | undefined,
+][] = [
+  ["Node", node, "node"],
+  [
+    "Node with a navigator",
+    { ...node, navigator: { userAgent: "Node.js/24" } },
+    "node",
+  ],
+  // All of these have a process with a Node version.
+  ["Deno", { ...node, Deno: {} }, "deno"],
+  ["Bun", { ...node, Bun: {} }, "bun"],
+  [
+    "workerd",
+    { ...node, navigator: { userAgent: "Cloudflare-Workers" } },
+    undefined,
+  ],
+  [
+    "workerd without a user agent",
+    { ...node, WebSocketPair: class {} },
+    undefined,
+  ],
+  ["a browser", { navigator: { userAgent: "Mozilla/5.0" } }, undefined],
+  ["a bundler's process", { process: {} }, undefined],
+  ["nothing at all", {}, undefined],
+];
+
+test("runtimeName() knows each platform by what only it has (W1)", () => {
+  for (const [what, globals, name] of platforms) {
+    assertEquals(runtimeName(globals), name, what);
+  }
+});
+
+test("runtimeName() knows the platform the tests run on", () => {
+  assertEquals(runtimeName(), expectedName);
+});
+
+test("loadRuntime() says what it needs where there is no adapter", async () => {
+  const error = await assertRejects(() => loadRuntime({}), TypeError);
+  assertEquals(
+    error.message,
+    "Cannot connect: TCP sockets take Deno, Bun or Node 20 and later",
+  );
+});
+
+test("loadRuntime() loads the adapter once, and loadedRuntime() has it then", async () => {
+  const [runtime, again] = await Promise.all([loadRuntime(), loadRuntime()]);
+  assertEquals(runtime.name, expectedName);
+  assertStrictEquals(again, runtime);
+  assertStrictEquals(loadedRuntime(), runtime);
+});

@@ -1,0 +1,57 @@
+/**
+ * What of `Race` no public function shows: the rest is in
+ * `staggered_race_test.ts` and `happy_eyeballs_test.ts`.
+ *
+ * @module
+ */
+
+import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+
+import { Race, type RacePlan } from "../src/core/race.ts";
+import { FakeClock } from "./fake_clock.ts";
+import { test } from "./harness.ts";
+
+function start(plan: Partial<RacePlan<string, string>>): Race<string, string> {
+  return new Race<string, string>({
+    source: ["a"].values(),
+    attempt: (item) => item,
+    delay: () => 250,
+    clock: new FakeClock(),
+    signal: undefined,
+    discard: () => {},
+    failure: (attempts, source) => source?.error ?? attempts,
+    onEvent: undefined,
+    ...plan,
+  });
+}
+
+test("Race.fail() ends the race with its error", async () => {
+  const race = start({ attempt: () => new Promise(() => {}) });
+  const failure = new Error("enough");
+  race.fail(failure);
+  assertStrictEquals(await assertRejects(() => race.result), failure);
+});
+
+test("Race.fail() changes nothing after the decision", async () => {
+  const events: string[] = [];
+  const race = start({ onEvent: ({ type }) => events.push(type) });
+  assertEquals(await race.result, "a");
+  race.fail(new Error("too late"));
+  assertEquals(events, ["attempt-start", "attempt-end", "end"]);
+});
+
+test("Race takes a result that cannot be read for the source's error (hazard 30)", async () => {
+  const failure = new Error("no such member");
+  const result = {
+    get done(): boolean {
+      throw failure;
+    },
+    value: "a",
+  };
+  for (const next of [() => result, () => Promise.resolve(result)]) {
+    const race = start({
+      source: { next: next as () => IteratorResult<string, unknown> },
+    });
+    assertStrictEquals(await assertRejects(() => race.result), failure);
+  }
+});
