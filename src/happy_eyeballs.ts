@@ -115,7 +115,7 @@ export function raceEndpoints<T>(
     addresses: addresses ?? [],
     types,
     askSource: sourceAsker(clock, settings.sourceAddress),
-    trustsLocalErrors: runtimeName() !== "bun",
+    trustsLocalErrors: () => runtimeName() !== "bun",
     onUrgent: () => race.wake(MINIMUM_CONNECTION_ATTEMPT_DELAY),
   });
   const race = startRace(settings, attempt, discard, {
@@ -131,10 +131,10 @@ export function raceEndpoints<T>(
   if (types.length > 0 && !signal?.aborted) {
     const take = (answer: Answer) => {
       answers.push(answer);
-      emit(
-        settings.onEvent,
-        answerEvent(answer, nameOf(settings), clock.now()),
-      );
+      if (settings.onEvent) {
+        const event = answerEvent(answer, nameOf(settings), clock.now());
+        emit(settings.onEvent, event);
+      }
       try {
         candidates.answer(answer);
       } catch (error) {
@@ -252,7 +252,6 @@ async function ask(
   } catch (error) {
     failure = { error };
   }
-  signal.removeEventListener("abort", stop);
   if (signal.aborted) return;
   for (const type of unanswered) take({ type, addresses: [], ...failure });
 }

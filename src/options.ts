@@ -162,7 +162,7 @@ export function checkOptions(options: HappyEyeballsOptions): Settings {
     connectionAttemptDelay = CONNECTION_ATTEMPT_DELAY,
     resolutionDelay = RESOLUTION_DELAY,
     preferredAddressFamilyCount = PREFERRED_ADDRESS_FAMILY_COUNT,
-    localAddresses = [],
+    localAddresses,
     allow,
     sourceAddress,
     onEvent,
@@ -226,13 +226,9 @@ export function checkDialOptions(
     ConnectOptions,
   host: Host,
 ): DialOptions {
-  for (
-    const [name, value] of Object.entries({ allowHalfOpen, noDelay, keepAlive })
-  ) {
-    if (typeof value !== "boolean") {
-      throw invalid("connect", name, "a boolean", value);
-    }
-  }
+  checkBoolean("allowHalfOpen", allowHalfOpen);
+  checkBoolean("noDelay", noDelay);
+  checkBoolean("keepAlive", keepAlive);
   return {
     hostname: host.kind === "literal" ? host.address.text : tlsName(host.name),
     tls: tls === true ? {} : tls === false ? null : checkTlsOptions(tls),
@@ -347,6 +343,12 @@ export function checkObject(
   }
 }
 
+function checkBoolean(name: string, value: boolean): void {
+  if (typeof value !== "boolean") {
+    throw invalid("connect", name, "a boolean", value);
+  }
+}
+
 const isPort = (port: number) =>
   Number.isInteger(port) && port >= 1 && port <= 65_535;
 
@@ -362,7 +364,10 @@ function checkFamily(family: Family | undefined, host: Host): void {
   }
 }
 
-function parseLocalAddresses(addresses: Iterable<string>): IpAddress[] {
+function parseLocalAddresses(
+  addresses: Iterable<string> | undefined,
+): readonly IpAddress[] {
+  if (addresses === undefined) return [];
   const wanted = "an iterable of IP literals";
   if (
     typeof addresses === "string" ||

@@ -46,8 +46,8 @@ export function sourceAsker(
   clock: Clock,
   ask: SourceAddress = systemSourceAddress,
 ): AskSource {
-  const answers = kept.get(ask) ?? new Map<string, KeptSource>();
-  kept.set(ask, answers);
+  let answers = kept.get(ask)!;
+  if (!answers) kept.set(ask, answers = new Map());
 
   function keep(destination: string, said: Source | null | undefined) {
     const source = parseSource(said);

@@ -19,7 +19,7 @@ import { isLoopback, parseIpAddress } from "./ip_address.ts";
 import type { IpAddress } from "./ip_address.ts";
 import { type KnownSource, parseSource } from "./address_selection.ts";
 import type { Answer, RecordType } from "./answer.ts";
-import type { Clock } from "./clock.ts";
+import { callAfter, type Clock } from "./clock.ts";
 import type { Endpoint, Family } from "./endpoint.ts";
 import { type Candidate, rank } from "./rank.ts";
 import type { RaceEvent, RaceSource } from "./race.ts";
@@ -64,7 +64,7 @@ export interface CandidatesOptions {
   readonly allow: ((endpoint: Endpoint) => boolean) | undefined;
   readonly askSource: AskSource;
   /** Whether the platform's codes tell a local error from one of the network. */
-  readonly trustsLocalErrors: boolean;
+  readonly trustsLocalErrors: () => boolean;
   readonly clock: Clock;
   /** Called when a late answer of the preferred family should start early (A52). */
   readonly onUrgent: () => void;
@@ -111,9 +111,9 @@ export class Candidates implements RaceSource<Endpoint> {
   /** The family of an answer that came while only the other one was tried. */
   #late: Family | undefined;
   /** Ends the wait in `next()` early. */
-  #wait: AbortController | undefined;
+  #wake: (() => void) | undefined;
   /** Ends the wait for the sources of a late answer. */
-  #patience: AbortController | undefined;
+  #endPatience: (() => void) | undefined;
 
   constructor(options: CandidatesOptions) {
     this.#options = options;
@@ -174,8 +174,8 @@ export class Candidates implements RaceSource<Endpoint> {
 
   return(): void {
     this.#stopped = true;
-    this.#wait?.abort(null);
-    this.#patience?.abort(null);
+    this.#wake?.();
+    this.#endPatience?.();
   }
 
   /** Updates of answers are not waited for, but count while attempts run. */
@@ -191,10 +191,22 @@ export class Candidates implements RaceSource<Endpoint> {
     while (!this.ended()) {
       const wait = this.#startTime() - clock.now();
       if (wait <= 0) return this.#take();
-      this.#wait = new AbortController();
-      await clock.sleep(wait, this.#wait.signal);
+      await this.#pause(wait);
     }
     return { done: true, value: undefined };
+  }
+
+  /** Waits for `ms` milliseconds or until a fact has changed. */
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = ms < Infinity
+        ? callAfter(this.#options.clock, ms, resolve)
+        : undefined;
+      this.#wake = () => {
+        cancel?.();
+        resolve();
+      };
+    });
   }
 
   #take(): IteratorResult<Endpoint, undefined> {
@@ -229,10 +241,9 @@ export class Candidates implements RaceSource<Endpoint> {
     const usable = addresses.map((address) => this.#know(address))
       .filter(({ endpoints }) => endpoints.some((endpoint) => endpoint));
     this.#facts.set(question, usable);
-    const questions = ["given" as const, ...this.#options.types];
-    this.#standing = [
-      ...new Set(questions.flatMap((asked) => this.#facts.get(asked) ?? [])),
-    ];
+    this.#standing = this.#standing.length === 0 && usable.length < 2
+      ? usable
+      : this.#allThatStand();
     if (usable.length > 0) {
       const now = this.#options.clock.now();
       this.#firstAddressTime = Math.min(this.#firstAddressTime, now);
@@ -248,13 +259,18 @@ export class Candidates implements RaceSource<Endpoint> {
   }
 
   /** Looks again when sources that were not told are no longer waited for. */
-  async #lookAgain(): Promise<void> {
+  #lookAgain(): void {
     const { clock } = this.#options;
-    this.#patience?.abort(null);
-    this.#patience = new AbortController();
     const wait = Math.max(0, this.#sourcesDue - clock.now());
-    await clock.sleep(wait, this.#patience.signal);
-    this.#onChange();
+    this.#endPatience?.();
+    this.#endPatience = callAfter(clock, wait, () => this.#onChange());
+  }
+
+  #allThatStand(): readonly Known[] {
+    const questions = ["given" as const, ...this.#options.types];
+    return [
+      ...new Set(questions.flatMap((asked) => this.#facts.get(asked) ?? [])),
+    ];
   }
 
   #know(address: IpAddress): Known {
@@ -322,7 +338,7 @@ export class Candidates implements RaceSource<Endpoint> {
   }
 
   #onChange(): void {
-    this.#wait?.abort(null);
+    this.#wake?.();
     const now = this.#options.clock.now();
     if (this.#stopped || !this.#late || now < this.#sourcesTime()) return;
     const isUrgent = this.#late === this.#preferredFamily() &&
@@ -356,9 +372,9 @@ export class Candidates implements RaceSource<Endpoint> {
   /** Whether an attempt failed before any packet left the machine (A54). */
   #neverLeft(event: Extract<RaceEvent, { type: "attempt-end" }>): boolean {
     const error = event.error as { code?: unknown } | null | undefined;
-    return this.#options.trustsLocalErrors &&
-      event.outcome === "failed" && LOCAL_ERRORS.has(error?.code) &&
-      event.time - event.startTime <= LOCAL_ERROR_TIME;
+    return event.outcome === "failed" && LOCAL_ERRORS.has(error?.code) &&
+      event.time - event.startTime <= LOCAL_ERROR_TIME &&
+      this.#options.trustsLocalErrors();
   }
 }
 

@@ -16,7 +16,7 @@
  * @module
  */
 
-import type { Clock } from "./clock.ts";
+import { callAfter, type Clock } from "./clock.ts";
 
 /** What an attempt can tell the race that runs it. */
 export interface AttemptControl {
@@ -133,7 +133,7 @@ export class Race<A, T> {
   /** Until when each running attempt wants the next start held back. */
   readonly #holds = new Map<number, number>();
   /** The one timer: when it looks for a start that is due, and how to end it. */
-  #alarm: { readonly time: number; readonly end: AbortController } | undefined;
+  #alarm: { readonly time: number; readonly cancel: () => void } | undefined;
 
   constructor(plan: RacePlan<A, T>) {
     this.#plan = plan;
@@ -315,20 +315,17 @@ export class Race<A, T> {
     if (this.#alarm && this.#alarm.time <= time) return;
     this.#clearAlarm();
     if (time === Infinity || this.#plan.source.ended?.()) return;
-    const alarm = { time, end: new AbortController() };
-    this.#alarm = alarm;
     const wait = Math.max(0, time - this.#now());
-    this.#plan.clock.sleep(wait, alarm.end.signal).then(() => {
-      if (this.#alarm !== alarm) return;
+    const cancel = callAfter(this.#plan.clock, wait, () => {
       this.#alarm = undefined;
       this.#startsThisTurn = 0;
       this.#reschedule();
     });
+    this.#alarm = { time, cancel };
   }
 
   #clearAlarm(): void {
-    // With any reason of its own, abort() makes no exception with a stack.
-    this.#alarm?.end.abort(null);
+    this.#alarm?.cancel();
     this.#alarm = undefined;
   }
 

@@ -31,6 +31,10 @@ export function rank(
   candidates: readonly Candidate[],
   preferredAddressFamilyCount: number,
 ): Endpoint[] {
+  const [only] = candidates;
+  if (candidates.length === 1 && only) {
+    return only.endpoints.filter((endpoint) => endpoint !== null);
+  }
   const sorted = sortDestinations(candidates).map((candidate) => ({
     ...candidate,
     family: candidate.address.family,

@@ -93,7 +93,7 @@ function describe(runtime: string, result: Measurement): string {
   const most = !limit
     ? ""
     : "ratio" in limit
-    ? limit.ratio.toFixed(1)
+    ? limit.ratio.toFixed(2)
     : amount(limit.value);
   const verdict = limit && (exceeds(result) ? "OVER" : "ok");
   const ratio = raw > 0 ? (ours / raw).toFixed(2) : "";
