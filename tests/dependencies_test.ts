@@ -52,8 +52,10 @@ const rules: readonly Rule[] = [
     mayImportTypesOf: /^src\/options\.ts$/,
   },
   ...["node", "deno", "sockets"].map((door) => ({
-    from: RegExp(`^src/entry/${door}\\.ts$`),
-    mayImport: RegExp(`^src/(happy_eyeballs\\.ts$|runtime/${door})`),
+    from: RegExp(`^src/entry/${door}(\\.ts$|/)`),
+    mayImport: RegExp(
+      `^src/(entry/${door}/|(happy_eyeballs|events|options)\\.ts$|runtime/${door})`,
+    ),
     mayImportTypesOf: /^src\//,
   })),
   {
@@ -74,6 +76,8 @@ const rules: readonly Rule[] = [
 /** Loaded by `detect.ts` on its own platform, and by nobody else. */
 const adapter = /^src\/runtime\/(deno|bun|node|workerd)\.ts$/;
 const mayImportAdapters = /^src\/(runtime\/detect\.ts$|entry\/)/;
+/** The doors alone may export what other files define. */
+const entryPoint = /^(mod|src\/entry\/[^/]+)\.ts$/;
 const platformCode = /^src\/(runtime|entry)\//;
 
 /** Globals that are time or a platform, wherever they are not a member. */
@@ -120,7 +124,7 @@ function badCode(file: string, code: string): string[] {
     !platformCode.test(file) && platform && `names the platform: ${platform}`,
     /\bexport\s+default\b|\bas\s+default\b/.test(code) && "exports a default",
     /\bimport\s*\(\s*[^"'\s]/.test(code) && "imports a computed name",
-    file !== "mod.ts" &&
+    !entryPoint.test(file) &&
     /\bexport\s+(?:type\s+)?(?:\*|\{[^}]*\}\s*from\b)/.test(code) &&
     "exports what another file defines",
   ].filter((what) => typeof what === "string");

@@ -4,7 +4,9 @@
  * In each of five rounds the two take turns. A round's amount is the median of
  * its turns, and the medians of the rounds are compared: a machine that is busy
  * for a moment slows a few turns of both. Before that both run until the
- * compiler has seen enough of them; what they take then does not count.
+ * compiler has seen enough of them; what they take then does not count. No
+ * garbage collection is forced between the rounds, for with it V8 throws away
+ * compiled code.
  *
  * @module
  */
@@ -34,8 +36,6 @@ export interface Measurement {
 
 const ROUNDS = 5;
 
-const { gc } = globalThis as unknown as { gc(): void };
-
 /** Runs a case. */
 export async function measure(
   { raw, ours, turns, warmUp, ...rest }: Case,
@@ -58,7 +58,6 @@ async function measureRound(
   turns: number,
 ): Promise<{ raw: number; ours: number }> {
   const amounts: { raw: number[]; ours: number[] } = { raw: [], ours: [] };
-  gc();
   while (amounts.ours.length < turns) {
     amounts.raw.push(await raw());
     amounts.ours.push(await ours());

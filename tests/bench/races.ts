@@ -53,6 +53,7 @@ async function raceTime(race: RunRace, count: number): Promise<number> {
 
 /** Megabytes by which the heap grows until the race is over, with its garbage. */
 async function raceHeap(race: RunRace, count: number): Promise<number> {
+  gc();
   const before = heapSize();
   let most = before;
   const attempts = Array.from({ length: count }, (_, i): Attempt => () => {

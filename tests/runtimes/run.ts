@@ -40,6 +40,7 @@ const parts: Record<string, Part> = {
   node: () => testOnNode("node"),
   node24: async () => testOnNode(await packaged("node")),
   consumer: checkConsumer,
+  drivers: () => testProgram("tests/drivers/run.ts"),
   docs: async () => quietly(deno("doc", "--lint", ...await entryPoints())),
   publish: () => quietly(deno("publish", "--dry-run", "--allow-dirty")),
 };
@@ -146,6 +147,16 @@ async function testOnNode(node: string): Promise<string> {
     ...["--test", "--test-reporter=spec", ...portableTests()],
   ]);
   return `${passed(output, /^ℹ pass (\d+)$/m)}, ${version}`;
+}
+
+/** A program that prints `N passed, N failed`, or `SKIP: ` and why. */
+async function testProgram(...args: string[]): Promise<string> {
+  const output = await deno("run", "-A", ...args);
+  const obstacle = /^SKIP: (.+)$/m.exec(output)?.[1];
+  if (obstacle) throw new Skip(obstacle);
+  const skipped = /, (\d+ skipped)$/m.exec(output)?.[1];
+  const text = passed(output, /^(\d+) passed, 0 failed/m);
+  return skipped ? `${text}, ${skipped}` : text;
 }
 
 /** The tests for every runtime; `*_deno_test.ts` are for Deno alone. */

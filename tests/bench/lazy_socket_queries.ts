@@ -1,0 +1,100 @@
+/**
+ * `pg` over a plain socket and over a `LazySocket`, on the runtime at hand:
+ * `lazy_socket_queries.ts PORT` prints a list of measurements as JSON.
+ *
+ * @module
+ */
+
+import process from "node:process";
+
+import { LazySocket } from "../../src/entry/node.ts";
+import { certificate } from "../certs/read.ts";
+import { npm } from "../drivers/scene.ts";
+import { type Measure, measure, type Measurement } from "./measure.ts";
+
+/** Bytes of a large result or parameter. */
+const LARGE = 16 * 2 ** 20;
+/** Queries in one turn. */
+const QUERIES = 300;
+
+const { default: pg } = await npm("pg");
+const port = Number(process.argv[2]);
+
+/** A connected client; with `stream` it makes its socket by that. */
+async function connect(
+  stream: (() => LazySocket) | undefined,
+  ssl: unknown,
+): Promise<typeof pg.Client> {
+  const client = new pg.Client({
+    host: "localhost",
+    port,
+    user: "postgres",
+    stream,
+    ssl,
+  });
+  await client.connect();
+  return client;
+}
+
+/** Milliseconds that `run` takes. */
+async function time(run: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await run();
+  return performance.now() - start;
+}
+
+const large = "x".repeat(LARGE);
+const measures: Record<
+  string,
+  {
+    readonly unit: string;
+    readonly turns: number;
+    readonly of: (client: typeof pg.Client) => Measure;
+  }
+> = {
+  "query after query": {
+    unit: "µs",
+    turns: 7,
+    of: (client) => async () => {
+      const milliseconds = await time(async () => {
+        for (let index = 0; index < QUERIES; index++) {
+          await client.query("select $1::int", [index]);
+        }
+      });
+      return milliseconds / QUERIES * 1000;
+    },
+  },
+  "16 MiB down": {
+    unit: "ms",
+    turns: 3,
+    of: (client) => () =>
+      time(() => client.query(`select repeat('x', ${LARGE})`)),
+  },
+  "16 MiB up": {
+    unit: "ms",
+    turns: 3,
+    of: (client) => () =>
+      time(() => client.query("select length($1)", [large])),
+  },
+};
+
+const results: Measurement[] = [];
+for (const ssl of [false, { ca: certificate("ca") }]) {
+  const plain = await connect(undefined, ssl);
+  const lazy = await connect(() => new LazySocket(), ssl);
+  for (const [name, { unit, turns, of }] of Object.entries(measures)) {
+    results.push(
+      await measure({
+        name: ssl ? `${name}, ssl` : name,
+        unit,
+        raw: of(plain),
+        ours: of(lazy),
+        turns,
+        warmUp: turns,
+      }),
+    );
+  }
+  await plain.end();
+  await lazy.end();
+}
+console.log(JSON.stringify(results));

@@ -1,0 +1,70 @@
+/** `nodemailer`. @module */
+
+import { deepEqual } from "node:assert/strict";
+import type net from "node:net";
+
+import { connectNode } from "../../../src/entry/node.ts";
+import { type Case, npm, type Scene } from "../scene.ts";
+
+const { default: nodemailer } = await npm("nodemailer");
+
+type GetSocketCallback = (
+  error: unknown,
+  socket?: { connection: net.Socket },
+) => void;
+
+function transport(
+  { hostname, ca, watch }: Scene,
+  port: number,
+  more: Record<string, unknown> = {},
+) {
+  return nodemailer.createTransport({
+    host: hostname,
+    port,
+    tls: { ca },
+    getSocket(_options: unknown, callback: GetSocketCallback) {
+      const { onEvent } = watch();
+      connectNode({ hostname, port, onEvent }).then(
+        (connection) => callback(null, { connection }),
+        callback,
+      );
+    },
+    ...more,
+  });
+}
+
+const mail = {
+  from: "a@example.test",
+  to: "b@example.test",
+  subject: "Hello",
+  text: "Hello",
+};
+
+async function send(transport: typeof nodemailer): Promise<void> {
+  const { accepted, response } = await transport.sendMail(mail);
+  deepEqual([accepted, response], [["b@example.test"], "250 taken: Hello"]);
+}
+
+/** The cases. */
+export const cases: Record<string, Case> = {
+  async "smtp:"(scene) {
+    const ignoreTLS = true;
+    await send(transport(scene, scene.ports.smtp, { ignoreTLS }));
+  },
+
+  async "smtp:, STARTTLS"(scene) {
+    const requireTLS = true;
+    await send(transport(scene, scene.ports.smtp, { requireTLS }));
+  },
+
+  async "smtps:"(scene) {
+    const secure = true;
+    await send(transport(scene, scene.ports.smtps, { secure }));
+  },
+};
+
+/** A mail to a server that is not there. */
+export function failure(scene: Scene): Promise<unknown> {
+  return transport(scene, scene.refused).sendMail(mail)
+    .catch((error: unknown) => error);
+}

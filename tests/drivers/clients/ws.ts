@@ -1,0 +1,49 @@
+/** `ws`. @module */
+
+import { equal } from "node:assert/strict";
+import { once } from "node:events";
+import http from "node:http";
+import https from "node:https";
+
+import { createConnection } from "../../../src/entry/node.ts";
+import { type Case, errorOf, npm, type Scene } from "../scene.ts";
+
+const { WebSocket } = await npm("ws");
+
+function agentFor(
+  { Agent }: typeof http | typeof https,
+  options: https.AgentOptions & { onEvent: unknown },
+): http.Agent {
+  return Object.assign(new Agent(options), { createConnection });
+}
+
+async function echo(url: string, agent: http.Agent): Promise<void> {
+  const socket = new WebSocket(url, { agent });
+  await once(socket, "open");
+  socket.send("hello");
+  const [message] = await once(socket, "message");
+  equal(String(message), "hello");
+  socket.close();
+  await once(socket, "close");
+}
+
+/** The cases. */
+export const cases: Record<string, Case> = {
+  async "ws:"({ hostname, ports, watch }) {
+    const { onEvent } = watch();
+    await echo(`ws://${hostname}:${ports.http}`, agentFor(http, { onEvent }));
+  },
+
+  async "wss:"({ hostname, ports, ca, watch }) {
+    const { onEvent } = watch();
+    const agent = agentFor(https, { ca, onEvent });
+    await echo(`wss://${hostname}:${ports.https}`, agent);
+  },
+};
+
+/** A WebSocket to where nobody listens. */
+export function failure({ hostname, refused, watch }: Scene): Promise<unknown> {
+  const { onEvent } = watch();
+  const agent = agentFor(http, { onEvent });
+  return errorOf(new WebSocket(`ws://${hostname}:${refused}`, { agent }));
+}
