@@ -11,16 +11,13 @@
  */
 
 import type { Connection } from "./connection.ts";
-import type { Endpoint } from "./core/endpoint.ts";
-import type { AttemptControl } from "./core/race.ts";
 import { ConnectError } from "./errors.ts";
-import { emit } from "./events.ts";
 import {
-  type EndpointAttempt,
   knownAddresses,
   nameOf,
   raceEndpoints,
   startRace,
+  withTls,
 } from "./happy_eyeballs.ts";
 import {
   checkDialOptions,
@@ -30,9 +27,6 @@ import {
 } from "./options.ts";
 import { loadedRuntime, loadRuntime } from "./runtime/detect.ts";
 import type { Runtime } from "./runtime/runtime.ts";
-
-/** The longest that TLS holds the next attempt back, in milliseconds (A49). */
-const MAXIMUM_CONNECTION_ATTEMPT_DELAY = 2000;
 
 /**
  * Connects to `hostname` and `port` by TCP, or by TLS over TCP with `tls`.
@@ -103,33 +97,6 @@ export async function connectOn(
     ),
     discard,
   );
-}
-
-/**
- * An attempt that holds the next one back while its TLS handshake is under
- * way: for the time a full handshake takes, as far as the TCP handshake tells
- * (A67).
- */
-function withTls<E extends Endpoint | null>(
-  { clock, connectionAttemptDelay, onEvent }: Settings,
-  dial: (
-    endpoint: E,
-    signal: AbortSignal,
-    onTcp: () => void,
-  ) => Promise<Connection>,
-): EndpointAttempt<Connection, E> {
-  return (endpoint, signal, { index, holdNext }: AttemptControl) => {
-    const startTime = clock.now();
-    return dial(endpoint, signal, () => {
-      const time = clock.now();
-      holdNext(Math.max(
-        connectionAttemptDelay,
-        Math.min(4 * (time - startTime), MAXIMUM_CONNECTION_ATTEMPT_DELAY),
-      ));
-      const phase = "tls";
-      emit(onEvent, { type: "attempt-progress", time, index, endpoint, phase });
-    });
-  };
 }
 
 /** A connection that came too late: closed at once, without farewell. */

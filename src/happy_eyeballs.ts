@@ -43,6 +43,9 @@ const MINIMUM_CONNECTION_ATTEMPT_DELAY = 100;
  */
 const MOST_ANSWERS = 100;
 
+/** The longest that TLS holds the next attempt back, in milliseconds (A49). */
+const MAXIMUM_CONNECTION_ATTEMPT_DELAY = 2000;
+
 /** The addresses of `localhost` (RFC 6761 section 6.3). */
 const LOOPBACKS = [parseIpAddress("::1")!, parseIpAddress("127.0.0.1")!];
 
@@ -191,6 +194,29 @@ export function startRace<T, E extends Endpoint | null>(
       }
     },
   });
+}
+
+/**
+ * An attempt that holds the next one back while its TLS handshake is under
+ * way: for the time a full handshake takes, as far as the TCP handshake tells
+ * (A67). `dial` says when TCP is up and TLS begins.
+ */
+export function withTls<T, E extends Endpoint | null>(
+  { clock, connectionAttemptDelay, onEvent }: Settings,
+  dial: (endpoint: E, signal: AbortSignal, onTcp: () => void) => Promise<T>,
+): EndpointAttempt<T, E> {
+  return (endpoint, signal, { index, holdNext }) => {
+    const startTime = clock.now();
+    return dial(endpoint, signal, () => {
+      const time = clock.now();
+      holdNext(Math.max(
+        connectionAttemptDelay,
+        Math.min(4 * (time - startTime), MAXIMUM_CONNECTION_ATTEMPT_DELAY),
+      ));
+      const phase = "tls";
+      emit(onEvent, { type: "attempt-progress", time, index, endpoint, phase });
+    });
+  };
 }
 
 /** The addresses of a host that needs no resolver. */

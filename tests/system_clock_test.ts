@@ -9,6 +9,8 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { deadline } from "@std/async/deadline";
+import { FakeTime } from "@std/testing/time";
 
 import { systemClock } from "../src/runtime/system_clock.ts";
 import { turn } from "./fake_clock.ts";
@@ -75,9 +77,36 @@ test("systemClock.now() never goes backwards", () => {
 
 test("systemClock.sleep() lasts as long as it is asked to", async () => {
   const start = systemClock.now();
-  await systemClock.sleep(20);
+  await deadline(systemClock.sleep(20), 20_000);
   // Timers of some platforms count whole milliseconds.
   assert(systemClock.now() - start >= 19);
+});
+
+test("systemClock.sleep() ends when its time has come, not before", async () => {
+  const time = new FakeTime();
+  try {
+    const slept = systemClock.sleep(250);
+    await time.tickAsync(249);
+    assertEquals(await isSettled(slept), false);
+    await time.tickAsync(1);
+    await slept;
+  } finally {
+    time.restore();
+  }
+});
+
+test("systemClock.after() calls back once, unless it is cancelled", async () => {
+  const time = new FakeTime();
+  try {
+    const calls: string[] = [];
+    systemClock.after(10, () => calls.push("kept"));
+    const cancel = systemClock.after(5, () => calls.push("cancelled"));
+    cancel();
+    await time.tickAsync(1000);
+    assertEquals(calls, ["kept"]);
+  } finally {
+    time.restore();
+  }
 });
 
 test("systemClock.sleep() ends when its signal aborts, and leaves no timer (hazard 14)", async () => {

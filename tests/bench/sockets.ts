@@ -11,7 +11,7 @@
 
 import { setImmediate } from "node:timers/promises";
 
-import type { Case, Measure } from "./measure.ts";
+import type { Case } from "./measure.ts";
 import { ours, type Subject } from "./subjects.ts";
 
 /** The server, as `run.ts` started it. */
@@ -25,9 +25,6 @@ export interface Server {
   readonly serverName: string;
 }
 
-/** In one turn. */
-const CONNECTS = 25;
-const HANDSHAKES = 5;
 /** Milliseconds until both processes are idle. */
 const REST = 0.2;
 /** "At least as fast", with what two measurements of the same differ by. */
@@ -36,96 +33,93 @@ const CHUNK_SIZE = 64 * 1024;
 const MEBIBYTE = 2 ** 20;
 
 /** The cases of connects and of streams, beside those of `platform`. */
-export function socketCases<S>(
-  platform: Subject<S>,
-  { ports, transfer, serverName }: Server,
-): Case[] {
-  const versus = (
-    run: <S>(subject: Subject<S>) => Promise<number>,
-  ): Record<"raw" | "ours", Measure> => ({
-    raw: () => run(platform),
-    ours: () => run(ours),
-  });
-  const connects = { unit: "µs", turns: 21, warmUp: 300 };
-  const transfers = { unit: "µs/MiB", turns: 5, warmUp: 3 };
+export function socketCases<S>(platform: Subject<S>, server: Server): Case[] {
   return [
-    {
-      name: "connect by literal",
-      ...connects,
-      limit: { ratio: 1.5 },
-      ...versus((subject) =>
-        connectTime(
-          subject,
-          CONNECTS,
-          (signal) => subject.connect(ports.accept, signal),
-        )
-      ),
-    },
-    {
-      name: "connect by static resolver",
-      ...connects,
-      limit: { ratio: 2 },
-      ...versus((subject) =>
-        connectTime(
-          subject,
-          CONNECTS,
-          (signal) => subject.connectByName(ports.accept, signal),
-        )
-      ),
-    },
-    {
-      name: "TLS connect by literal",
-      ...connects,
-      turns: 9,
-      warmUp: 10,
-      ...versus((subject) =>
-        connectTime(
-          subject,
-          HANDSHAKES,
-          (signal) => subject.connectTls(ports.tls, serverName, signal),
-        )
-      ),
-    },
-    {
-      name: "read, default reader",
-      ...transfers,
-      limit: AS_FAST,
-      ...versus((subject) =>
-        transferTime(subject, ports.source, transfer, readAll)
-      ),
-    },
-    {
-      name: "read, BYOB reader",
-      ...transfers,
-      limit: AS_FAST,
-      ...versus((subject) =>
-        transferTime(subject, ports.source, transfer, readAllInto)
-      ),
-    },
-    {
-      name: "write",
-      ...transfers,
-      ...versus((subject) =>
-        transferTime(subject, ports.sink, transfer, writeAll)
-      ),
-    },
+    ...connectCases(platform, server),
+    ...transferCases(platform, server),
   ];
 }
 
-/** Microseconds per connect, one after another. */
+function connectCases<S>(
+  platform: Subject<S>,
+  { ports, serverName }: Server,
+): Case[] {
+  const connects = (
+    count: number,
+    connect: <S>(subject: Subject<S>, signal: AbortSignal) => Promise<S>,
+  ) => ({
+    unit: "µs",
+    raw: (isWarmUp: boolean) =>
+      connectTime(platform, connect, count, !isWarmUp),
+    ours: (isWarmUp: boolean) => connectTime(ours, connect, count, !isWarmUp),
+  });
+  return [{
+    name: "connect by literal",
+    limit: { ratio: 1.5 },
+    turns: 21,
+    warmUp: 1000,
+    ...connects(25, (subject, signal) => subject.connect(ports.accept, signal)),
+  }, {
+    name: "connect by static resolver",
+    limit: { ratio: 2 },
+    turns: 21,
+    warmUp: 1000,
+    ...connects(
+      25,
+      (subject, signal) => subject.connectByName(ports.accept, signal),
+    ),
+  }, {
+    name: "TLS connect by literal",
+    turns: 9,
+    warmUp: 10,
+    ...connects(
+      5,
+      (subject, signal) => subject.connectTls(ports.tls, serverName, signal),
+    ),
+  }];
+}
+
+function transferCases<S>(
+  platform: Subject<S>,
+  { ports: { source, sink }, transfer: size }: Server,
+): Case[] {
+  const transfers = (port: number, transfer: Transfer) => ({
+    unit: "µs/MiB",
+    turns: 5,
+    warmUp: 3,
+    raw: () => transferTime(platform, port, size, transfer),
+    ours: () => transferTime(ours, port, size, transfer),
+  });
+  return [
+    {
+      name: "read, default reader",
+      limit: AS_FAST,
+      ...transfers(source, readAll),
+    },
+    {
+      name: "read, BYOB reader",
+      limit: AS_FAST,
+      ...transfers(source, readAllInto),
+    },
+    { name: "write", ...transfers(sink, writeAll) },
+  ];
+}
+
+/** Microseconds per connect, `count` times one after another. */
 async function connectTime<S>(
   subject: Subject<S>,
+  connect: <S>(subject: Subject<S>, signal: AbortSignal) => Promise<S>,
   count: number,
-  connect: (signal: AbortSignal) => Promise<S>,
+  rests: boolean,
 ): Promise<number> {
   let total = 0;
   for (let i = 0; i < count; i++) {
     const { signal } = new AbortController();
     const start = performance.now();
-    const socket = await connect(signal);
+    const socket = await connect(subject, signal);
     total += performance.now() - start;
     subject.close(socket);
-    await rest();
+    if (rests) await rest();
   }
   return total * 1000 / count;
 }

@@ -41,7 +41,6 @@ const parts: Record<string, Part> = {
   node24: async () => testOnNode(await packaged("node")),
   consumer: checkConsumer,
   drivers: () => testProgram("tests/drivers/run.ts"),
-  network: () => testProgram("tests/network/run.ts", "--fast"),
   docs: async () => quietly(deno("doc", "--lint", ...await entryPoints())),
   publish: () => quietly(deno("publish", "--dry-run", "--allow-dirty")),
 };

@@ -15,8 +15,7 @@
 import type * as net from "node:net";
 import type * as tls from "node:tls";
 
-import { emit } from "../../events.ts";
-import { raceEndpoints } from "../../happy_eyeballs.ts";
+import { raceEndpoints, withTls } from "../../happy_eyeballs.ts";
 import {
   checkDialOptions,
   checkOptions,
@@ -26,9 +25,6 @@ import {
 } from "../../options.ts";
 import { openSocket } from "../../runtime/node_socket.ts";
 import { nodeTlsOptions } from "../../runtime/node_tls_options.ts";
-
-/** The longest that TLS holds the next attempt back, in milliseconds (A49). */
-const MAXIMUM_CONNECTION_ATTEMPT_DELAY = 2000;
 
 /** What becomes of a socket, beside where it goes. */
 export interface SocketSettings {
@@ -88,35 +84,16 @@ export function raceSockets(
   settings: Settings,
   { allowHalfOpen, ...plan }: SocketSettings,
 ): Promise<net.Socket> {
-  const { clock, connectionAttemptDelay, onEvent } = settings;
-  return raceEndpoints<net.Socket>(
+  const handOver = (opened: unknown) =>
+    Object.assign(opened as net.Socket, { allowHalfOpen });
+  const explain = (error: unknown) => error;
+  return raceEndpoints(
     settings,
-    (endpoint, signal, { index, holdNext }) => {
-      const startTime = clock.now();
-      const onTcp = () => {
-        const time = clock.now();
-        holdNext(Math.max(
-          connectionAttemptDelay,
-          Math.min(4 * (time - startTime), MAXIMUM_CONNECTION_ATTEMPT_DELAY),
-        ));
-        emit(onEvent, {
-          type: "attempt-progress",
-          time,
-          index,
-          endpoint,
-          phase: "tls",
-        });
-      };
-      const handOver = (opened: unknown) =>
-        Object.assign(opened as net.Socket, { allowHalfOpen });
-      const explain = (error: unknown) => error;
-      return openSocket(
-        endpoint,
-        { ...plan, handOver, explain },
-        signal,
-        onTcp,
-      );
-    },
+    withTls(
+      settings,
+      (endpoint, signal, onTcp) =>
+        openSocket(endpoint, { ...plan, handOver, explain }, signal, onTcp),
+    ),
     (socket) => socket.destroy(),
   );
 }

@@ -6,4 +6,3 @@
  */
 
 export * from "./deadline.ts";
-export * from "./delay.ts";
