@@ -26,7 +26,7 @@ import {
   type Settings,
 } from "./options.ts";
 import { loadedRuntime, loadRuntime } from "./runtime/detect.ts";
-import type { Runtime } from "./runtime/runtime.ts";
+import type { Dialler, DialOptions, Runtime } from "./runtime/runtime.ts";
 
 /**
  * Connects to `hostname` and `port` by TCP, or by TLS over TCP with `tls`.
@@ -59,21 +59,33 @@ export function connect(options: ConnectOptions): Promise<Connection> {
 }
 
 /** {@linkcode connect} on the platform that `load` gives. */
-export async function connectOn(
+export function connectOn(
   load: () => Runtime | Promise<Runtime>,
   options: ConnectOptions,
 ): Promise<Connection> {
+  return connectBy(load, options, discard);
+}
+
+/**
+ * The same by any way to dial, whatever comes out of it: what `connect()` and
+ * the doors share. `discard` gets what came too late.
+ */
+export async function connectBy<T>(
+  load: () => Dialler<T> | Promise<Dialler<T>>,
+  options: ConnectOptions,
+  discard: (value: T) => unknown,
+): Promise<T> {
   const settings = checkOptions(options);
   const dial = checkDialOptions(options, settings.host);
-  const runtime = await load();
-  runtime.check?.(dial, settings.localAddresses.map(({ text }) => text));
+  const dialler = await load();
+  dialler.check?.(dial, settings.localAddresses.map(({ text }) => text));
 
-  if (mustDelegate(runtime, settings, options)) {
+  if (mustDelegate(dialler, settings, dial)) {
     return await startRace(
       settings,
       withTls(settings, (_host: null, signal, onTcp) => {
         const { port } = settings;
-        return runtime.connectByName!(
+        return dialler.connectByName!(
           nameOf(settings),
           port,
           dial,
@@ -93,9 +105,10 @@ export async function connectOn(
     withTls(
       settings,
       (endpoint, signal, onTcp) =>
-        runtime.connect(endpoint, dial, signal, onTcp),
+        dialler.connect(endpoint, dial, signal, onTcp),
     ),
     discard,
+    dialler.mostInFlight,
   );
 }
 
@@ -106,37 +119,36 @@ function discard(connection: Connection): Promise<void> {
 }
 
 /**
- * Whether the platform has to find the addresses itself, for want of a
- * permission to dial them.
+ * Whether the platform has to find the addresses itself: because it dials
+ * names, or for want of a permission to dial addresses.
  *
- * @throws {ConnectError} when an option rules that out.
+ * @throws {TypeError | ConnectError} when an option rules that out.
  */
 function mustDelegate(
-  runtime: Runtime,
+  dialler: Dialler<unknown>,
   settings: Settings,
-  options: ConnectOptions,
+  dial: DialOptions,
 ): boolean {
-  const { hostname, port, localAddresses } = settings;
+  const { hostname, host, port, resolver } = settings;
   const addresses = knownAddresses(settings);
-  // With a resolver of the caller's, each endpoint is checked when dialled.
-  if (!runtime.missingPermission || (options.resolver && !addresses)) {
-    return false;
+  const option = addressOption(settings);
+  // Even localhost is left to a platform that can, unless an option asks.
+  const hasAddresses = host.kind === "literal" ||
+    (option !== undefined && Boolean(addresses ?? resolver));
+  const needed = dialler.needsName?.(dial, hasAddresses);
+  if (needed !== undefined && option) {
+    throw new TypeError(`Cannot connect: ${option} ${needed}`);
   }
-  const missing = runtime.missingPermission(
+  if (needed !== undefined) return true;
+
+  // With a resolver of the caller's, each endpoint is checked when dialled.
+  if (resolver && !addresses) return false;
+  const missing = dialler.missingPermission?.(
     port,
     addresses?.map(({ text }) => text),
   );
   if (missing === undefined) return false;
-
-  const { allow, family, resolver, sourceAddress } = options;
-  const given = Object.entries({
-    allow,
-    family,
-    resolver,
-    localAddresses: localAddresses.length > 0 ? localAddresses : undefined,
-    sourceAddress,
-  }).find(([, value]) => value !== undefined);
-  if (!given) return true;
+  if (!option) return true;
   throw new ConnectError({
     hostname,
     port,
@@ -145,7 +157,21 @@ function mustDelegate(
     refusals: [{
       endpoint: null,
       code: "EACCES",
-      reason: `the option ${given[0]} needs a permission: ${missing}`,
+      reason: `the option ${option} needs a permission: ${missing}`,
     }],
   });
+}
+
+/** The first option given that has a meaning only for addresses of ours. */
+function addressOption(
+  { allow, family, resolver, localAddresses, sourceAddress }: Settings,
+): string | undefined {
+  const options = {
+    allow,
+    family,
+    resolver,
+    localAddresses: localAddresses.length > 0 ? localAddresses : undefined,
+    sourceAddress,
+  };
+  return Object.entries(options).find(([, value]) => value !== undefined)?.[0];
 }

@@ -107,6 +107,7 @@ export function raceEndpoints<T>(
   settings: Settings,
   attempt: EndpointAttempt<T>,
   discard: (value: T) => unknown,
+  mostInFlight: number = Infinity,
 ): Promise<T> {
   const { clock, signal } = settings;
   const addresses = knownAddresses(settings);
@@ -117,6 +118,7 @@ export function raceEndpoints<T>(
     ...settings,
     addresses: addresses ?? [],
     types,
+    mostInFlight,
     askSource: sourceAsker(clock, settings.sourceAddress),
     trustsLocalErrors: () => runtimeName() !== "bun",
     onUrgent: () => race.wake(MINIMUM_CONNECTION_ATTEMPT_DELAY),

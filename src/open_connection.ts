@@ -349,6 +349,15 @@ export class OpenConnection implements Connection {
     this.#fail(new Error("The peer did not take what was written"));
   }
 
+  /**
+   * Gives its transport away, for a door that makes another connection of it;
+   * this one is over. Only for one that nobody has used.
+   */
+  release(): Transport {
+    this.#state = "released";
+    return this.#transport;
+  }
+
   async startTls(options: TlsOptions = {}): Promise<Connection> {
     const checked = checkTlsOptions(options);
     const obstacle = this.#obstacleToTls();

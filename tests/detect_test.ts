@@ -32,12 +32,12 @@ const platforms: readonly [
   [
     "workerd",
     { ...node, navigator: { userAgent: "Cloudflare-Workers" } },
-    undefined,
+    "workerd",
   ],
   [
     "workerd without a user agent",
     { ...node, WebSocketPair: class {} },
-    undefined,
+    "workerd",
   ],
   ["a browser", { navigator: { userAgent: "Mozilla/5.0" } }, undefined],
   ["a bundler's process", { process: {} }, undefined],
@@ -58,7 +58,7 @@ test("loadRuntime() says what it needs where there is no adapter", async () => {
   const error = await assertRejects(() => loadRuntime({}), TypeError);
   assertEquals(
     error.message,
-    "Cannot connect: TCP sockets take Deno, Bun or Node 20 and later",
+    "Cannot connect: TCP sockets take Deno, Bun, Node 20 or workerd",
   );
 });
 

@@ -264,14 +264,13 @@ function run(
   args: readonly number[],
 ): Promise<{ code: number | null; signal: string | null; output: string }> {
   const loader = new URL("runtimes/node_loader.mjs", import.meta.url).href;
-  const flags = {
+  const flags: Partial<Record<typeof runtimeName, readonly string[]>> = {
     deno: ["run", "-A"],
-    bun: [],
     node: [`--import=${loader}`],
-  }[runtimeName];
+  };
   const child = spawn(
     process.execPath,
-    [...flags, fileURLToPath(script), ...args.map(String)],
+    [...flags[runtimeName] ?? [], fileURLToPath(script), ...args.map(String)],
     {
       stdio: ["ignore", "pipe", "inherit"],
       timeout: HANG,

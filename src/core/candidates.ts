@@ -10,7 +10,8 @@
  * - the preferred family has been answered, or every question has (A13), or
  *   the Resolution Delay since the first address is over (A14), and
  * - 10 ms have passed since the last start (A47), and
- * - the source addresses asked for are known, or have had 10 ms.
+ * - the source addresses asked for are known, or have had 10 ms, and
+ * - fewer attempts are under way than the platform has room for.
  *
  * @module
  */
@@ -62,6 +63,8 @@ export interface CandidatesOptions {
   readonly preferredAddressFamilyCount: number;
   readonly localAddresses: readonly IpAddress[];
   readonly allow: ((endpoint: Endpoint) => boolean) | undefined;
+  /** How many attempts may be under way at once. */
+  readonly mostInFlight: number;
   readonly askSource: AskSource;
   /** Whether the platform's codes tell a local error from one of the network. */
   readonly trustsLocalErrors: () => boolean;
@@ -217,7 +220,8 @@ export class Candidates implements RaceSource<Endpoint> {
 
   /** When the next start is allowed, as far as is known now. */
   #startTime(): number {
-    if (!this.#hasFresh()) return Infinity;
+    const isFull = this.#running.size >= this.#options.mostInFlight;
+    if (isFull || !this.#hasFresh()) return Infinity;
     const preferred = this.#preferredFamily() === 6 ? "AAAA" : "A";
     return Math.max(
       // A13, A14; a question that was not asked needs no answer.

@@ -25,10 +25,10 @@ import type { TlsOptions } from "../options.ts";
 import { type AttemptError, attemptError, errorCode } from "./attempt_error.ts";
 import { lookup as systemLookup } from "./node_addresses.ts";
 import { connectSocket } from "./node_socket.ts";
-import type { DialOptions, Runtime } from "./runtime.ts";
+import type { Dialler, DialOptions, Runtime } from "./runtime.ts";
 
 /** What is used of `Deno.Conn`. */
-interface Conn {
+export interface Conn {
   readonly remoteAddr: NetAddr;
   readonly localAddr: NetAddr;
   read(into: Uint8Array<ArrayBuffer>): Promise<number | null>;
@@ -112,6 +112,25 @@ export const runtime: Runtime = {
   connectByName: dial,
 };
 
+/** The same, but what comes out is Deno's own connection. */
+export const connDialler: Dialler<Conn> = {
+  check(options, localAddresses) {
+    check(options, localAddresses);
+    if (localAddresses.length === 0) return;
+    throw new TypeError(
+      "Cannot connect: localAddresses is not supported by connectDeno()",
+    );
+  },
+  missingPermission,
+  async connect(endpoint, options, ...rest) {
+    const refused = refusedHost(endpoint, options.hostname);
+    if (refused !== undefined) throw notCapable(refused);
+    const { address, port } = endpoint;
+    return (await openConn(address, port, options, ...rest)).conn;
+  },
+  connectByName: async (...dialling) => (await openConn(...dialling)).conn,
+};
+
 function check({ tls }: DialOptions, localAddresses: readonly string[]): void {
   if (!tls) return;
   refuseClientCertificate(tls, "connect");
@@ -180,6 +199,28 @@ async function dial(
   signal: AbortSignal,
   onTcp: () => void,
 ): Promise<Connection> {
+  const { conn, alpnProtocol } = await openConn(
+    hostname,
+    port,
+    options,
+    signal,
+    onTcp,
+  );
+  const zone = hostname.slice(withoutZone(hostname).length);
+  return new OpenConnection(
+    new DenoTransport(conn, zone, alpnProtocol),
+    options,
+  );
+}
+
+/** The same as Deno has it; with TLS, after the handshake. */
+async function openConn(
+  hostname: string,
+  port: number,
+  options: DialOptions,
+  signal: AbortSignal,
+  onTcp: () => void,
+): Promise<{ readonly conn: Conn; readonly alpnProtocol: string | null }> {
   const tcp = await openTcp(hostname, port, signal);
   try {
     // Now or never: TLS has no such methods, and Nagle's algorithm may hold
@@ -191,12 +232,14 @@ async function dial(
     close(tcp);
     throw explain(error);
   }
-  const zone = hostname.slice(withoutZone(hostname).length);
-  if (!options.tls) {
-    return new OpenConnection(new DenoTransport(tcp, zone, null), options);
-  }
-  const [tls, alpn] = await openTls(tcp, options.hostname, options.tls, signal);
-  return new OpenConnection(new DenoTransport(tls, zone, alpn), options);
+  if (!options.tls) return { conn: tcp, alpnProtocol: null };
+  const [conn, alpnProtocol] = await openTls(
+    tcp,
+    options.hostname,
+    options.tls,
+    signal,
+  );
+  return { conn, alpnProtocol };
 }
 
 /**

@@ -29,6 +29,7 @@ const adapters: Record<RuntimeName, () => Promise<{ runtime: Runtime }>> = {
   deno: () => import("./deno.ts"),
   bun: () => import("./bun.ts"),
   node: () => import("./node.ts"),
+  workerd: () => import("./workerd.ts"),
 };
 
 let loaded: Runtime | undefined;
@@ -41,7 +42,7 @@ export function runtimeName(
   if (globals.Bun) return "bun";
   const isWorkerd = globals.WebSocketPair ||
     globals.navigator?.userAgent === "Cloudflare-Workers";
-  if (isWorkerd) return undefined;
+  if (isWorkerd) return "workerd";
   return globals.process?.versions?.node ? "node" : undefined;
 }
 
@@ -61,7 +62,7 @@ export async function loadRuntime(
   const name = runtimeName(globals);
   if (!name) {
     throw new TypeError(
-      "Cannot connect: TCP sockets take Deno, Bun or Node 20 and later",
+      "Cannot connect: TCP sockets take Deno, Bun, Node 20 or workerd",
     );
   }
   return loaded ??= (await adapters[name]()).runtime;

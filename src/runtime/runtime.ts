@@ -33,10 +33,10 @@ export interface DialOptions {
   readonly keepAlive: boolean;
 }
 
-/** A platform with TCP. */
-export interface Runtime {
-  /** Which platform this is. */
-  readonly name: "deno" | "bun" | "node";
+/** A way to dial: what `connect()` and the doors need, `T` being their result. */
+export interface Dialler<T> {
+  /** How many attempts may be under way at once. @default no limit */
+  readonly mostInFlight?: number;
 
   /**
    * Refuses what the platform cannot honour, before anything starts. Only
@@ -51,10 +51,10 @@ export interface Runtime {
    * is.
    *
    * - `onTcp` is called once, when TCP is up and the TLS handshake begins;
-   *   never for plain TCP.
-   * - When `signal` aborts, the SYN or handshake is cancelled at once and the
-   *   promise rejects with `signal.reason`; a connection that opened anyway
-   *   is closed, never lost.
+   *   never for plain TCP, nor where the platform does not tell.
+   * - When `signal` aborts, the promise rejects with `signal.reason` at once
+   *   and the SYN or handshake is cancelled, where the platform can; a
+   *   connection that opens anyway is closed, never lost.
    * - Fails with an `Error` that has a portable `code` (see `attemptError`)
    *   and the platform's error as `cause`. A failure leaves nothing open.
    */
@@ -63,7 +63,43 @@ export interface Runtime {
     options: DialOptions,
     signal: AbortSignal,
     onTcp: () => void,
-  ): Promise<Connection>;
+  ): Promise<T>;
+
+  /**
+   * Why the platform must be left to resolve by itself, whatever its user
+   * permits: in words that follow the name of an option which rules that out,
+   * such as "needs a resolver on workerd"; `undefined` when it need not.
+   * `hasAddresses` tells whether there are any, or a resolver for them. Only
+   * platforms that dial names have it.
+   */
+  needsName?(options: DialOptions, hasAddresses: boolean): string | undefined;
+
+  /**
+   * Whether dialling these addresses takes a permission that is not granted,
+   * so that the platform must be left to resolve by itself: the missing
+   * permission in words, or `undefined` when nothing is missing. Without
+   * `addresses`: whether every address may be dialled. Only platforms with
+   * such permissions have it.
+   */
+  missingPermission?(
+    port: number,
+    addresses?: readonly string[],
+  ): string | undefined;
+
+  /** Like {@linkcode Dialler.connect}, by host name: the platform resolves. */
+  connectByName?(
+    hostname: string,
+    port: number,
+    options: DialOptions,
+    signal: AbortSignal,
+    onTcp: () => void,
+  ): Promise<T>;
+}
+
+/** A platform with TCP. */
+export interface Runtime extends Dialler<Connection> {
+  /** Which platform this is. */
+  readonly name: "deno" | "bun" | "node" | "workerd";
 
   /**
    * The system's getaddrinfo for one family, in the system's order. Rejects
@@ -79,25 +115,4 @@ export interface Runtime {
   sourceAddress(
     destination: string,
   ): Promise<Source | null | undefined> | Source | null | undefined;
-
-  /**
-   * Whether dialling these addresses takes a permission that is not granted,
-   * so that the platform must be left to resolve by itself: the missing
-   * permission in words, or `undefined` when nothing is missing. Without
-   * `addresses`: whether every address may be dialled. Only platforms with
-   * such permissions have it.
-   */
-  missingPermission?(
-    port: number,
-    addresses?: readonly string[],
-  ): string | undefined;
-
-  /** Like {@linkcode Runtime.connect}, by host name: the platform resolves. */
-  connectByName?(
-    hostname: string,
-    port: number,
-    options: DialOptions,
-    signal: AbortSignal,
-    onTcp: () => void,
-  ): Promise<Connection>;
 }

@@ -40,6 +40,7 @@ const parts: Record<string, Part> = {
   node: () => testOnNode("node"),
   node24: async () => testOnNode(await packaged("node")),
   consumer: checkConsumer,
+  workerd: () => testProgram("tests/workerd/run.ts"),
   drivers: () => testProgram("tests/drivers/run.ts"),
   docs: async () => quietly(deno("doc", "--lint", ...await entryPoints())),
   publish: () => quietly(deno("publish", "--dry-run", "--allow-dirty")),

@@ -31,6 +31,12 @@ import {
   systemResolver,
   type TlsOptions,
 } from "@stagger/happy-eyeballs";
+import {
+  connect as connectSocket,
+  type Socket,
+  SocketError,
+  type SocketInfo,
+} from "@stagger/happy-eyeballs/sockets";
 
 /** Compiles only where `A` and `B` are exactly the same type. */
 function same<A, B>(
@@ -280,3 +286,22 @@ const clock: Clock = {
   sleep: (ms, signal) => Promise.resolve(void (signal?.aborted || ms)),
 };
 connect({ ...undefineds, resolver: resolvers[0], clock });
+
+// Sockets
+const socket = connectSocket("example.com:5432", {
+  secureTransport: "starttls",
+  allowHalfOpen: true,
+});
+same<typeof socket, Socket>(true);
+same<Socket["opened"], Promise<SocketInfo>>(true);
+await socket.writable.getWriter().write(new Uint8Array(8));
+const encrypted = socket.startTls({ expectedServerHostname: text });
+new Response(encrypted.readable);
+await encrypted.closed.catch((error) => error instanceof SocketError);
+connectSocket({ hostname: "example.com", port: 443 }, {
+  secureTransport: "on",
+  sni: text,
+  alpn: ["h2"],
+});
+// @ts-expect-error: there are three kinds
+connectSocket("example.com:443", { secureTransport: "tls" });
