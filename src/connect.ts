@@ -16,7 +16,7 @@ import {
   knownAddresses,
   nameOf,
   raceEndpoints,
-  startRace,
+  startEndpointRace,
   withTls,
 } from "./happy_eyeballs.ts";
 import {
@@ -81,7 +81,7 @@ export async function connectBy<T>(
   dialler.check?.(dial, settings.localAddresses.map(({ text }) => text));
 
   if (mustDelegate(dialler, settings, dial)) {
-    return await startRace(
+    return await startEndpointRace(
       settings,
       withTls(settings, (_host: null, signal, onTcp) => {
         const { port } = settings;
@@ -130,24 +130,28 @@ function mustDelegate(
   dial: DialOptions,
 ): boolean {
   const { hostname, host, port, resolver } = settings;
+  const isLiteral = host.kind === "literal";
   const addresses = knownAddresses(settings);
-  const option = addressOption(settings);
-  // Even localhost is left to a platform that can, unless an option asks.
-  const hasAddresses = host.kind === "literal" ||
-    (option !== undefined && Boolean(addresses ?? resolver));
-  const needed = dialler.needsName?.(dial, hasAddresses);
-  if (needed !== undefined && option) {
+  if (dialler.needsName) {
+    const option = addressOption(settings);
+    // Even localhost is left to the platform, unless an option asks.
+    const hasAddresses = isLiteral ||
+      (option !== undefined && Boolean(addresses ?? resolver));
+    const needed = dialler.needsName(dial, hasAddresses);
+    if (needed === undefined) return false;
+    if (!option) return true;
     throw new TypeError(`Cannot connect: ${option} ${needed}`);
   }
-  if (needed !== undefined) return true;
 
-  // With a resolver of the caller's, each endpoint is checked when dialled.
-  if (resolver && !addresses) return false;
+  // Each endpoint of a resolver of the caller's is checked when dialled, and a
+  // literal has no other way.
+  if (isLiteral || (resolver && !addresses)) return false;
   const missing = dialler.missingPermission?.(
     port,
     addresses?.map(({ text }) => text),
   );
   if (missing === undefined) return false;
+  const option = addressOption(settings);
   if (!option) return true;
   throw new ConnectError({
     hostname,

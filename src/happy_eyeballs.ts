@@ -10,23 +10,27 @@
  * @module
  */
 
+import { checkFunction, invalid } from "./core/check.ts";
 import type { Answer, RecordType } from "./core/answer.ts";
 import { Candidates } from "./core/candidates.ts";
 import type { Endpoint } from "./core/endpoint.ts";
 import { type IpAddress, parseIpAddress } from "./core/ip_address.ts";
 import {
   type AttemptControl,
-  Race,
+  type Race,
   type RaceEvent,
   type RaceSource,
+  startRace,
 } from "./core/race.ts";
-import { ConnectError, type ConnectFailure } from "./errors.ts";
+import {
+  type AttemptFailure,
+  ConnectError,
+  type ConnectFailure,
+} from "./errors.ts";
 import { answerEvent, emit } from "./events.ts";
 import {
-  checkFunction,
   checkOptions,
   type HappyEyeballsOptions,
-  invalid,
   type Settings,
 } from "./options.ts";
 import { systemResolver } from "./resolvers/system.ts";
@@ -47,7 +51,7 @@ const MOST_ANSWERS = 100;
 const MAXIMUM_CONNECTION_ATTEMPT_DELAY = 2000;
 
 /** The addresses of `localhost` (RFC 6761 section 6.3). */
-const LOOPBACKS = [parseIpAddress("::1")!, parseIpAddress("127.0.0.1")!];
+const LOOPBACKS = ["::1", "127.0.0.1"];
 
 /** One way to reach an endpoint; `null` is the host as the platform finds it. */
 export type EndpointAttempt<T, E extends Endpoint | null = Endpoint> = (
@@ -121,9 +125,13 @@ export function raceEndpoints<T>(
     mostInFlight,
     askSource: sourceAsker(clock, settings.sourceAddress),
     trustsLocalErrors: () => runtimeName() !== "bun",
-    onUrgent: () => race.wake(MINIMUM_CONNECTION_ATTEMPT_DELAY),
+    onUrgent() {
+      // One at a time stays one at a time.
+      if (settings.connectionAttemptDelay === Infinity) return;
+      race.wake(MINIMUM_CONNECTION_ATTEMPT_DELAY);
+    },
   });
-  const race = startRace(settings, attempt, discard, {
+  const race = startEndpointRace(settings, attempt, discard, {
     source: candidates,
     observe(event, endpoint) {
       if (endpoint) candidates.observe(event, endpoint);
@@ -156,7 +164,7 @@ export function raceEndpoints<T>(
 }
 
 /** A race whose events and error speak of endpoints. */
-export function startRace<T, E extends Endpoint | null>(
+export function startEndpointRace<T, E extends Endpoint | null>(
   { clock, signal, hostname, port, connectionAttemptDelay, onEvent }: Settings,
   attempt: EndpointAttempt<T, E>,
   discard: (value: T) => unknown,
@@ -165,8 +173,9 @@ export function startRace<T, E extends Endpoint | null>(
     observe?: (event: RaceEvent, endpoint: E | undefined) => void;
     facts: () => Pick<ConnectFailure, "answers" | "refusals">;
   },
-): Race<E, T> {
-  return new Race({
+): Race<T> {
+  const attempts: AttemptFailure[] = [];
+  return startRace({
     source,
     attempt,
     delay: () => connectionAttemptDelay,
@@ -174,25 +183,25 @@ export function startRace<T, E extends Endpoint | null>(
     signal,
     discard,
     // The only error of a source is what `allow` threw: it is passed on.
-    failure: (attempts, source) =>
-      source ? source.error : new ConnectError({
-        hostname,
-        port,
-        attempts: attempts.map(({ item, ...rest }) => ({
-          ...rest,
-          endpoint: item,
-        })),
-        ...facts(),
-      }),
-    onEvent(event, endpoint) {
-      observe?.(event, endpoint);
+    failure: (_errors, source) =>
+      source
+        ? source.cause
+        : new ConnectError({ hostname, port, attempts, ...facts() }),
+    onEvent(event, item) {
+      const endpoint = item ?? null;
+      if (event.type === "attempt-end" && event.outcome === "failed") {
+        const { index, startTime, time, error } = event;
+        const duration = time - startTime;
+        attempts[index] = { index, endpoint, startTime, duration, error };
+      }
+      observe?.(event, item);
       if (!onEvent) return;
       if (event.type === "end" || event.type === "discard") {
         onEvent(event);
       } else if (endpoint || event.type === "attempt-end") {
-        onEvent({ ...event, endpoint: endpoint ?? null });
+        onEvent({ ...event, endpoint });
       } else {
-        onEvent({ ...event, endpoint: null, delegated: true });
+        onEvent({ ...event, endpoint, delegated: true });
       }
     },
   });
@@ -227,7 +236,8 @@ export function knownAddresses(
 ): readonly IpAddress[] | undefined {
   if (host.kind === "literal") return [host.address];
   if (host.kind === "name") return undefined;
-  return LOOPBACKS.filter((address) => !family || address.family === family);
+  return LOOPBACKS.map((text) => parseIpAddress(text)!)
+    .filter((address) => !family || address.family === family);
 }
 
 /** AAAA before A (RFC 8305 section 3, A7). */

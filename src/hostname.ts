@@ -29,7 +29,7 @@ export type Host =
 // the wire format without the length of the first label and the root.
 const MAX_NAME_LENGTH = 253;
 const MAX_LABEL_LENGTH = 63;
-const TOO_LONG = `is over ${MAX_NAME_LENGTH} octets`;
+const TOO_LONG = "is over 253 octets";
 
 /** Control characters, space, and what means something in a URL. */
 const REFUSED = /[\p{Cc} #%/:<>?@[\\\]^`{|}]/u;

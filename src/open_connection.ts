@@ -19,7 +19,7 @@ import type {
   NetAddr,
   Transport,
 } from "./connection.ts";
-import type { Clock } from "./core/clock.ts";
+import type { CallbackClock } from "./core/clock.ts";
 import { checkTlsOptions, type TlsOptions } from "./options.ts";
 import { systemClock } from "./runtime/system_clock.ts";
 
@@ -35,7 +35,7 @@ export interface ConnectionOptions {
   /** Keep the writable side open after the peer's FIN was read. */
   readonly allowHalfOpen: boolean;
   /** Measures the patience of disposal. @default the system's clock */
-  readonly clock?: Clock | undefined;
+  readonly clock?: CallbackClock | undefined;
 }
 
 /** What a side of the connection needs of the whole. */
@@ -341,12 +341,12 @@ export class OpenConnection implements Connection {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const patience = new AbortController();
-    const stop = () => patience.abort();
-    this.close().then(stop, stop);
-    const clock = this.#options.clock ?? systemClock;
-    await clock.sleep(DISPOSE_TIMEOUT, patience.signal);
-    this.#fail(new Error("The peer did not take what was written"));
+    const { clock = systemClock } = this.#options;
+    const cancel = clock.after(DISPOSE_TIMEOUT, () => {
+      this.#fail(new Error("The peer did not take what was written"));
+    });
+    await this.close().catch(() => {});
+    cancel();
   }
 
   /**

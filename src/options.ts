@@ -8,9 +8,17 @@
  * @module
  */
 
+import {
+  checkFunction,
+  checkMethod,
+  checkNotNegative,
+  checkNumber,
+  checkObject,
+  invalid,
+} from "./core/check.ts";
 import type { Resolver } from "./core/answer.ts";
 import type { Source } from "./core/address_selection.ts";
-import type { Clock } from "./core/clock.ts";
+import { type CallbackClock, callbackClock, type Clock } from "./core/clock.ts";
 import type { Endpoint, Family } from "./core/endpoint.ts";
 import { type IpAddress, parseIpAddress } from "./core/ip_address.ts";
 import type { HappyEyeballsEvent } from "./events.ts";
@@ -143,7 +151,7 @@ export interface Settings {
   readonly allow: HappyEyeballsOptions["allow"];
   readonly sourceAddress: HappyEyeballsOptions["sourceAddress"];
   readonly onEvent: HappyEyeballsOptions["onEvent"];
-  readonly clock: Clock;
+  readonly clock: CallbackClock;
 }
 
 /**
@@ -166,11 +174,11 @@ export function checkOptions(options: HappyEyeballsOptions): Settings {
     allow,
     sourceAddress,
     onEvent,
-    clock = systemClock,
+    clock,
   } = options;
   const host = parseHostname(hostname);
   checkNumber("connect", "port", port, "an integer from 1 to 65535", isPort);
-  checkSignal("connect", signal);
+  checkMethod("connect", "signal", signal, "an AbortSignal", "throwIfAborted");
   checkFamily(family, host);
   checkFunction("connect", "resolver", resolver);
   checkNumber(
@@ -180,13 +188,7 @@ export function checkOptions(options: HappyEyeballsOptions): Settings {
     `at least ${LEAST_CONNECTION_ATTEMPT_DELAY}`,
     (ms) => ms >= LEAST_CONNECTION_ATTEMPT_DELAY,
   );
-  checkNumber(
-    "connect",
-    "resolutionDelay",
-    resolutionDelay,
-    "at least 0",
-    (ms) => ms >= 0,
-  );
+  checkNotNegative("connect", "resolutionDelay", resolutionDelay);
   checkNumber(
     "connect",
     "preferredAddressFamilyCount",
@@ -197,7 +199,7 @@ export function checkOptions(options: HappyEyeballsOptions): Settings {
   checkFunction("connect", "allow", allow);
   checkFunction("connect", "sourceAddress", sourceAddress);
   checkFunction("connect", "onEvent", onEvent);
-  checkClock("connect", clock);
+  checkMethod("connect", "clock", clock, "a Clock", "sleep");
   return {
     hostname,
     host,
@@ -212,7 +214,7 @@ export function checkOptions(options: HappyEyeballsOptions): Settings {
     allow,
     sourceAddress,
     onEvent,
-    clock,
+    clock: clock ? callbackClock(clock) : systemClock,
   };
 }
 
@@ -268,79 +270,6 @@ export function checkTlsOptions(options: TlsOptions): TlsOptions {
     cert,
     key,
   };
-}
-
-/** The error for an argument of the wrong kind. */
-export function invalid(
-  action: string,
-  name: string,
-  wanted: string,
-  value: unknown,
-): TypeError {
-  return new TypeError(
-    `Cannot ${action}: ${name} must be ${wanted}, got ${show(value)}`,
-  );
-}
-
-/**
- * Refuses what is no number (TypeError) and a number that is not right
- * (RangeError).
- */
-export function checkNumber(
-  action: string,
-  name: string,
-  value: unknown,
-  wanted: string,
-  isRight: (value: number) => boolean,
-): void {
-  if (typeof value === "number" && isRight(value)) return;
-  const error = invalid(action, name, wanted, value);
-  throw typeof value === "number" ? new RangeError(error.message) : error;
-}
-
-/** Refuses a signal that is none. */
-export function checkSignal(
-  action: string,
-  signal: AbortSignal | undefined,
-): void {
-  if (signal === undefined) return;
-  if (
-    typeof signal?.aborted !== "boolean" ||
-    typeof signal.addEventListener !== "function"
-  ) {
-    throw invalid(action, "signal", "an AbortSignal", signal);
-  }
-}
-
-/** Refuses a callback that cannot be called. */
-export function checkFunction(
-  action: string,
-  name: string,
-  value: unknown,
-): void {
-  if (value !== undefined && typeof value !== "function") {
-    throw invalid(action, name, "a function", value);
-  }
-}
-
-/** Refuses a clock without hands. */
-export function checkClock(action: string, clock: Clock): void {
-  if (
-    typeof clock?.now !== "function" || typeof clock.sleep !== "function"
-  ) {
-    throw invalid(action, "clock", "a Clock", clock);
-  }
-}
-
-/** Refuses what has no members to read. */
-export function checkObject(
-  action: string,
-  name: string,
-  value: unknown,
-): void {
-  if (typeof value !== "object" || value === null) {
-    throw invalid(action, name, "an object", value);
-  }
 }
 
 function checkBoolean(name: string, value: boolean): void {
@@ -414,10 +343,4 @@ function checkTexts(
   );
   if (wrong >= 0) throw invalid("connect", name, kind, texts[wrong]);
   return [...texts];
-}
-
-function show(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
-  if (typeof value === "object" && value !== null) return "an object";
-  return typeof value === "function" ? "a function" : String(value);
 }

@@ -10,20 +10,19 @@
  */
 
 import {
+  checkFunction,
+  checkMethod,
+  checkNotNegative,
+  checkObject,
+  invalid,
+} from "./core/check.ts";
+import { callbackClock, type Clock } from "./core/clock.ts";
+import {
   type AttemptControl,
-  Race,
   type RaceEvent,
   type RaceSource,
+  startRace,
 } from "./core/race.ts";
-import type { Clock } from "./core/clock.ts";
-import {
-  checkClock,
-  checkFunction,
-  checkNumber,
-  checkObject,
-  checkSignal,
-  invalid,
-} from "./options.ts";
 import { systemClock } from "./runtime/system_clock.ts";
 
 /**
@@ -105,31 +104,29 @@ export async function staggeredRace<T>(
 ): Promise<T> {
   const source = iterate(attempts);
   checkObject("race", "options", options);
-  const { delay = 250, signal, onDiscard, onEvent, clock = systemClock } =
-    options;
-  if (typeof delay !== "function") checkDelay(delay);
-  checkSignal("race", signal);
+  const { delay = 250, signal, onDiscard, onEvent, clock } = options;
+  if (typeof delay !== "function") checkNotNegative("race", "delay", delay);
+  checkMethod("race", "signal", signal, "an AbortSignal", "throwIfAborted");
   checkFunction("race", "onDiscard", onDiscard);
   checkFunction("race", "onEvent", onEvent);
-  checkClock("race", clock);
+  checkMethod("race", "clock", clock, "a Clock", "sleep");
 
-  return await new Race<RaceAttempt<T>, T>({
+  return await startRace<RaceAttempt<T>, T>({
     source,
     attempt: (run, signal, control) => run(signal, control),
-    delay: typeof delay === "function"
-      ? (index) => checkDelay(delay(index))
-      : () => delay,
-    clock,
+    delay(index) {
+      if (typeof delay !== "function") return delay;
+      const ms = delay(index);
+      checkNotNegative("race", "delay", ms);
+      return ms;
+    },
+    clock: clock ? callbackClock(clock) : systemClock,
     signal,
     discard: onDiscard ?? dispose,
-    failure: (attempts, source) => {
-      const errors = attempts.map(({ error }) => error);
+    failure(errors, source) {
+      if (source) errors.push(source.cause);
       const message = "Cannot race: every attempt failed";
-      return source
-        ? new AggregateError([...errors, source.error], message, {
-          cause: source.error,
-        })
-        : new AggregateError(errors, message);
+      return new AggregateError(errors, message, source);
     },
     onEvent,
   }).result;
@@ -150,15 +147,10 @@ function iterate<A>(items: Iterable<A> | AsyncIterable<A>): RaceSource<A> {
   };
 }
 
-function checkDelay(delay: number): number {
-  checkNumber("race", "delay", delay, "at least 0", (ms) => ms >= 0);
-  return delay;
-}
-
 /** Disposes of a value that nobody wants, where it says how. */
 export function dispose(value: unknown): unknown {
   const resource = value as Partial<AsyncDisposable & Disposable> | null;
-  return resource?.[Symbol.asyncDispose]
-    ? resource[Symbol.asyncDispose]?.()
-    : resource?.[Symbol.dispose]?.();
+  const dispose = resource?.[Symbol.asyncDispose] ??
+    resource?.[Symbol.dispose];
+  return dispose?.call(resource);
 }

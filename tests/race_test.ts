@@ -1,5 +1,5 @@
 /**
- * What of `Race` no public function shows: the rest is in
+ * What of races no public function shows: the rest is in
  * `staggered_race_test.ts` and `happy_eyeballs_test.ts`.
  *
  * @module
@@ -7,32 +7,33 @@
 
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 
-import { Race, type RacePlan } from "../src/core/race.ts";
+import { callbackClock } from "../src/core/clock.ts";
+import { type Race, type RacePlan, startRace } from "../src/core/race.ts";
 import { FakeClock } from "./fake_clock.ts";
 import { test } from "./harness.ts";
 
-function start(plan: Partial<RacePlan<string, string>>): Race<string, string> {
-  return new Race<string, string>({
+function start(plan: Partial<RacePlan<string, string>>): Race<string> {
+  return startRace<string, string>({
     source: ["a"].values(),
     attempt: (item) => item,
     delay: () => 250,
-    clock: new FakeClock(),
+    clock: callbackClock(new FakeClock()),
     signal: undefined,
     discard: () => {},
-    failure: (attempts, source) => source?.error ?? attempts,
+    failure: (errors, source) => source?.cause ?? errors,
     onEvent: undefined,
     ...plan,
   });
 }
 
-test("Race.fail() ends the race with its error", async () => {
+test("a race's fail() ends the race with its error", async () => {
   const race = start({ attempt: () => new Promise(() => {}) });
   const failure = new Error("enough");
   race.fail(failure);
   assertStrictEquals(await assertRejects(() => race.result), failure);
 });
 
-test("Race.fail() changes nothing after the decision", async () => {
+test("a race's fail() changes nothing after the decision", async () => {
   const events: string[] = [];
   const race = start({ onEvent: ({ type }) => events.push(type) });
   assertEquals(await race.result, "a");
@@ -40,7 +41,7 @@ test("Race.fail() changes nothing after the decision", async () => {
   assertEquals(events, ["attempt-start", "attempt-end", "end"]);
 });
 
-test("Race takes a result that cannot be read for the source's error (hazard 30)", async () => {
+test("a race takes a result that cannot be read for the source's error (hazard 30)", async () => {
   const failure = new Error("no such member");
   const result = {
     get done(): boolean {

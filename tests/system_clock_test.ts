@@ -8,13 +8,14 @@
  * @module
  */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async/deadline";
 import { FakeTime } from "@std/testing/time";
 
+import { callbackClock } from "../src/core/clock.ts";
 import { systemClock } from "../src/runtime/system_clock.ts";
-import { turn } from "./fake_clock.ts";
-import { CountedAbort } from "./fake_network.ts";
+import { staggeredRace } from "../src/staggered_race.ts";
+import { FakeClock, turn } from "./fake_clock.ts";
 import { test } from "./harness.ts";
 
 /** The longest delay that a platform's timer takes, in milliseconds. */
@@ -29,7 +30,7 @@ interface ManualTimers {
 }
 
 async function withManualTimers(
-  action: (timers: ManualTimers) => Promise<void>,
+  action: (timers: ManualTimers) => void | Promise<void>,
 ): Promise<void> {
   const { setTimeout, clearTimeout } = globalThis;
   const timers = new Map<number, { delay: number; callback: () => void }>();
@@ -56,16 +57,6 @@ async function withManualTimers(
   }
 }
 
-/** Whether `promise` has settled when everything else has run. */
-async function isSettled(promise: Promise<void>): Promise<boolean> {
-  let settled = false;
-  promise.then(() => {
-    settled = true;
-  });
-  await turn();
-  return settled;
-}
-
 test("systemClock.now() never goes backwards", () => {
   let before = systemClock.now();
   for (let i = 0; i < 1000; i++) {
@@ -75,112 +66,83 @@ test("systemClock.now() never goes backwards", () => {
   }
 });
 
-test("systemClock.sleep() lasts as long as it is asked to", async () => {
+test("systemClock.after() lasts as long as it is asked to", async () => {
   const start = systemClock.now();
-  await deadline(systemClock.sleep(20), 20_000);
+  const slept = new Promise<void>((resolve) => systemClock.after(20, resolve));
+  await deadline(slept, 20_000);
   // Timers of some platforms count whole milliseconds.
   assert(systemClock.now() - start >= 19);
 });
 
-test("systemClock.sleep() ends when its time has come, not before", async () => {
-  const time = new FakeTime();
-  try {
-    const slept = systemClock.sleep(250);
-    await time.tickAsync(249);
-    assertEquals(await isSettled(slept), false);
-    await time.tickAsync(1);
-    await slept;
-  } finally {
-    time.restore();
-  }
+test("systemClock.after() calls back once when its time has come, not before", async () => {
+  using time = new FakeTime();
+  let calls = 0;
+  systemClock.after(250, () => calls++);
+  await time.tickAsync(249);
+  assertEquals(calls, 0);
+  await time.tickAsync(1);
+  assertEquals(calls, 1);
+  await time.tickAsync(1000);
+  assertEquals(calls, 1);
 });
 
-test("systemClock.after() calls back once, unless it is cancelled", async () => {
-  const time = new FakeTime();
-  try {
+test("systemClock.after() that is cancelled leaves no timer, and clears its own only (hazards 14 and 15)", async () => {
+  await withManualTimers((timers) => {
     const calls: string[] = [];
-    systemClock.after(10, () => calls.push("kept"));
-    const cancel = systemClock.after(5, () => calls.push("cancelled"));
+    const cancel = systemClock.after(10, () => calls.push("cancelled"));
+    systemClock.after(20, () => calls.push("kept"));
+    assertEquals(timers.delays(), [10, 20]);
     cancel();
-    await time.tickAsync(1000);
-    assertEquals(calls, ["kept"]);
-  } finally {
-    time.restore();
-  }
-});
-
-test("systemClock.sleep() ends when its signal aborts, and leaves no timer (hazard 14)", async () => {
-  await withManualTimers(async (timers) => {
-    const controller = new CountedAbort();
-    const slept = systemClock.sleep(60_000, controller.signal);
-    assertEquals(timers.delays(), [60_000]);
-    assertEquals(await isSettled(slept), false);
-    controller.abort();
-    await slept;
-    assertEquals(timers.delays(), []);
-    assertEquals(controller.listeners, 0);
-  });
-});
-
-test("systemClock.sleep() leaves no listener when its time is over (hazard 12)", async () => {
-  await withManualTimers(async (timers) => {
-    const controller = new CountedAbort();
-    const slept = systemClock.sleep(10, controller.signal);
-    assertEquals(controller.listeners, 1);
+    assertEquals(timers.delays(), [20]);
+    cancel();
     timers.fire();
-    await slept;
-    assertEquals(controller.listeners, 0);
+    cancel();
+    assertEquals([calls, timers.delays()], [["kept"], []]);
   });
 });
 
-test("systemClock.sleep() clears its own timer only (hazard 15)", async () => {
+test("a delay past the longest timeout is no delay of 0 (hazard 25)", async () => {
   await withManualTimers(async (timers) => {
     const controller = new AbortController();
-    const short = systemClock.sleep(10, controller.signal);
-    const long = systemClock.sleep(20, controller.signal);
-    const other = systemClock.sleep(30);
+    let started = 0;
+    const attempt = () => new Promise<never>(() => started++);
+    const race = staggeredRace([attempt, attempt], {
+      delay: 2 * LONGEST_TIMEOUT,
+      signal: controller.signal,
+    });
+    assertEquals([started, timers.delays()], [1, [LONGEST_TIMEOUT]]);
     timers.fire();
-    await short;
-    controller.abort();
-    await long;
-    assertEquals(timers.delays(), [30]);
-    timers.fire();
-    await other;
-  });
-});
-
-test("systemClock.sleep() with an aborted signal sets no timer", async () => {
-  await withManualTimers(async (timers) => {
-    const controller = new CountedAbort();
-    controller.abort();
-    await systemClock.sleep(60_000, controller.signal);
-    assertEquals(timers.delays(), []);
-    assertEquals(controller.listeners, 0);
-  });
-});
-
-test("systemClock.sleep() goes on past the longest timeout (hazard 25)", async () => {
-  await withManualTimers(async (timers) => {
-    const controller = new AbortController();
-    const slept = systemClock.sleep(2 * LONGEST_TIMEOUT, controller.signal);
-    assertEquals(timers.delays(), [LONGEST_TIMEOUT]);
-    timers.fire();
+    assertEquals(started, 1);
     assertEquals(timers.delays().length, 1);
     assert(timers.delays()[0]! <= LONGEST_TIMEOUT);
-    assertEquals(await isSettled(slept), false);
     controller.abort();
-    await slept;
+    await assertRejects(() => race);
     assertEquals(timers.delays(), []);
   });
 });
 
-test("systemClock.sleep(Infinity) takes no timer, only its signal (hazard 25)", async () => {
+test("a delay of Infinity takes no timer (hazard 25)", async () => {
   await withManualTimers(async (timers) => {
     const controller = new AbortController();
-    const slept = systemClock.sleep(Infinity, controller.signal);
+    const race = staggeredRace([() => new Promise(() => {}), () => 1], {
+      delay: Infinity,
+      signal: controller.signal,
+    });
     assertEquals(timers.delays(), []);
-    assertEquals(await isSettled(slept), false);
     controller.abort();
-    await slept;
+    await assertRejects(() => race);
   });
+});
+
+test("callbackClock() tells a clock that it need not wait any longer", async () => {
+  const clock = new FakeClock();
+  const calls: number[] = [];
+  const cancel = callbackClock(clock).after(10, () => calls.push(10));
+  callbackClock(clock).after(20, () => calls.push(20));
+  await turn();
+  cancel();
+  await turn();
+  assertEquals(clock.pending, 1);
+  await clock.finish();
+  assertEquals([calls, clock.now(), clock.pending], [[20], 20, 0]);
 });

@@ -60,23 +60,27 @@ interface Policy {
 }
 
 /** The policy table of RFC 6724 section 2.1, longest prefix first. */
-const POLICY_TABLE: readonly (Range & Policy)[] = [
-  { ...range("::1", 128), precedence: 50, label: 0 },
+const POLICY_TABLE: readonly (Range & Policy)[] = /* @__PURE__ */ ([
+  ["::1", 128, 50, 0],
   // IPv4-compatible addresses, long deprecated.
-  { ...range("::", 96), precedence: 1, label: 3 },
+  ["::", 96, 1, 3],
   // Teredo.
-  { ...range("2001::", 32), precedence: 5, label: 5 },
+  ["2001::", 32, 5, 5],
   // 6to4.
-  { ...range("2002::", 16), precedence: 30, label: 2 },
+  ["2002::", 16, 30, 2],
   // 6bone, given back.
-  { ...range("3ffe::", 16), precedence: 1, label: 12 },
+  ["3ffe::", 16, 1, 12],
   // Site-local addresses, deprecated.
-  { ...range("fec0::", 10), precedence: 1, label: 11 },
+  ["fec0::", 10, 1, 11],
   // Unique local addresses.
-  { ...range("fc00::", 7), precedence: 3, label: 13 },
+  ["fc00::", 7, 3, 13],
   // All of IPv4; the RFC writes it ::ffff:0:0/96.
-  { ...range("0.0.0.0", 0), precedence: 35, label: 4 },
-];
+  ["0.0.0.0", 0, 35, 4],
+] as const).map(([start, length, precedence, label]) => ({
+  ...range(start, length),
+  precedence,
+  label,
+}));
 
 /** The table's last row, `::/0`. */
 const OTHER_IPV6: Policy = { precedence: 40, label: 1 };
@@ -87,16 +91,20 @@ const SITE_LOCAL = 0x5;
 const GLOBAL = 0xe;
 
 /** The unicast ranges that are not global (RFC 6724 sections 3.1 and 3.2). */
-const SCOPES: readonly (Range & { readonly scope: number })[] = [
-  { ...range("::1", 128), scope: LINK_LOCAL },
-  { ...range("fe80::", 10), scope: LINK_LOCAL },
-  { ...range("fec0::", 10), scope: SITE_LOCAL },
-  { ...range("127.0.0.0", 8), scope: LINK_LOCAL },
-  { ...range("169.254.0.0", 16), scope: LINK_LOCAL },
-];
+const SCOPES: readonly (Range & { readonly scope: number })[] =
+  /* @__PURE__ */ ([
+    ["::1", 128, LINK_LOCAL],
+    ["fe80::", 10, LINK_LOCAL],
+    ["fec0::", 10, SITE_LOCAL],
+    ["127.0.0.0", 8, LINK_LOCAL],
+    ["169.254.0.0", 16, LINK_LOCAL],
+  ] as const).map(([start, length, scope]) => ({
+    ...range(start, length),
+    scope,
+  }));
 
 /** IPv6 multicast, which carries its scope in the second byte. */
-const MULTICAST = range("ff00::", 8);
+const MULTICAST = /* @__PURE__ */ range("ff00::", 8);
 
 /**
  * Reads what a source address lookup returned. `null` stays `null`; what is

@@ -20,7 +20,7 @@ import { isLoopback, parseIpAddress } from "./ip_address.ts";
 import type { IpAddress } from "./ip_address.ts";
 import { type KnownSource, parseSource } from "./address_selection.ts";
 import type { Answer, RecordType } from "./answer.ts";
-import { callAfter, type Clock } from "./clock.ts";
+import type { CallbackClock } from "./clock.ts";
 import type { Endpoint, Family } from "./endpoint.ts";
 import { type Candidate, rank } from "./rank.ts";
 import type { RaceEvent, RaceSource } from "./race.ts";
@@ -68,7 +68,7 @@ export interface CandidatesOptions {
   readonly askSource: AskSource;
   /** Whether the platform's codes tell a local error from one of the network. */
   readonly trustsLocalErrors: () => boolean;
-  readonly clock: Clock;
+  readonly clock: CallbackClock;
   /** Called when a late answer of the preferred family should start early (A52). */
   readonly onUrgent: () => void;
 }
@@ -166,8 +166,9 @@ export class Candidates implements RaceSource<Endpoint> {
   next():
     | IteratorResult<Endpoint, undefined>
     | Promise<IteratorResult<Endpoint, undefined>> {
-    if (!this.#facts.has("given")) {
-      this.#learn("given", this.#options.addresses);
+    const { addresses } = this.#options;
+    if (addresses.length > 0 && !this.#facts.has("given")) {
+      this.#learn("given", addresses);
     }
     if (this.ended()) return { done: true, value: undefined };
     return this.#startTime() <= this.#options.clock.now()
@@ -203,7 +204,7 @@ export class Candidates implements RaceSource<Endpoint> {
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const cancel = ms < Infinity
-        ? callAfter(this.#options.clock, ms, resolve)
+        ? this.#options.clock.after(ms, resolve)
         : undefined;
       this.#wake = () => {
         cancel?.();
@@ -267,7 +268,7 @@ export class Candidates implements RaceSource<Endpoint> {
     const { clock } = this.#options;
     const wait = Math.max(0, this.#sourcesDue - clock.now());
     this.#endPatience?.();
-    this.#endPatience = callAfter(clock, wait, () => this.#onChange());
+    this.#endPatience = clock.after(wait, () => this.#onChange());
   }
 
   #allThatStand(): readonly Known[] {

@@ -18,25 +18,25 @@ export interface IpAddress {
   /** The address family. */
   readonly family: Family;
   /** 4 or 16 bytes in network order. */
-  readonly bytes: Uint8Array;
+  readonly bytes: readonly number[];
   /** The zone id (RFC 4007) without its `%`, as written; empty when none. */
   readonly zone: string;
   /** RFC 5952 text with `%zone` appended for IPv6, a dotted quad for IPv4. */
   readonly text: string;
 }
 
-const OCTET = "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
-const QUAD = new RegExp(`^${OCTET}\\.${OCTET}\\.${OCTET}\\.${OCTET}$`);
+/** Four octets, each with a dot behind it or the end. */
+const QUAD = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 const HEX_GROUP = /^[\da-f]{1,4}$/i;
 
 /** What RFC 6874 lets a zone id hold unescaped; covers interface names. */
 const ZONE = /^[\w.~-]+$/;
 
 /** `::ffff:0:0/96`, without the IPv4 address. */
-const MAPPED = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff);
+const MAPPED = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
 /** `::1` */
-const LOOPBACK = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
+const LOOPBACK = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 
 /**
  * Reads an IP literal, `null` where `text` is none. Never throws.
@@ -71,7 +71,10 @@ export function isLoopback({ family, bytes }: IpAddress): boolean {
  * Counts the leading bits that two addresses share, at most those of the
  * shorter one (CommonPrefixLen of RFC 6724 section 2.2, without its cap).
  */
-export function commonPrefixLength(a: Uint8Array, b: Uint8Array): number {
+export function commonPrefixLength(
+  a: readonly number[],
+  b: readonly number[],
+): number {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {
     const difference = a[i]! ^ b[i]!;
@@ -80,63 +83,62 @@ export function commonPrefixLength(a: Uint8Array, b: Uint8Array): number {
   return 8 * length;
 }
 
-function ipv4(bytes: Uint8Array, text: string): IpAddress {
+function ipv4(bytes: readonly number[], text: string): IpAddress {
   return { family: 4, bytes, zone: "", text };
 }
 
-function ipv6(bytes: Uint8Array, zone: string): IpAddress {
-  const address = compress(hexGroups(bytes));
+function ipv6(bytes: readonly number[], zone: string): IpAddress {
+  const address = formatIpv6(bytes);
   const text = zone === "" ? address : `${address}%${zone}`;
   return { family: 6, bytes, zone, text };
 }
 
-function parseQuad(text: string): Uint8Array | null {
-  const match = QUAD.exec(text);
-  if (match === null) return null;
-  const [, a, b, c, d] = match;
-  return Uint8Array.of(Number(a), Number(b), Number(c), Number(d));
+function parseQuad(text: string): number[] | null {
+  return QUAD.test(text) ? text.split(".").map(Number) : null;
 }
 
-function parseIpv6(text: string): Uint8Array | null {
-  const hex = withoutQuad(text);
-  const gap = hex.indexOf("::");
-  const head = splitGroups(gap === -1 ? hex : hex.slice(0, gap));
-  const tail = splitGroups(gap === -1 ? "" : hex.slice(gap + 2));
-  const missing = 8 - head.length - tail.length;
-  if (gap === -1 ? missing !== 0 : missing < 1) return null;
-  const groups = [...head, ...Array<string>(missing).fill("0"), ...tail];
-  // A second "::" shows here as an empty group.
-  if (!groups.every((group) => HEX_GROUP.test(group))) return null;
-  const values = groups.map((group) => parseInt(group, 16));
-  return new Uint8Array(values.flatMap((value) => [value >> 8, value & 255]));
+function parseIpv6(text: string): number[] | null {
+  const gap = text.indexOf("::");
+  if (gap === -1) {
+    const bytes = parseGroups(text, true);
+    return bytes?.length === 16 ? bytes : null;
+  }
+  const head = parseGroups(text.slice(0, gap), false);
+  const tail = parseGroups(text.slice(gap + 2), true);
+  if (!head || !tail || head.length + tail.length > 14) return null;
+  while (head.length + tail.length < 16) head.push(0);
+  head.push(...tail);
+  return head;
 }
 
-/** Rewrites a dotted quad at the end as two hexadecimal groups. */
-function withoutQuad(text: string): string {
-  const start = text.lastIndexOf(":") + 1;
-  const quad = parseQuad(text.slice(start));
-  return quad === null ? text : text.slice(0, start) + hexGroups(quad);
-}
-
-function splitGroups(text: string): string[] {
-  return text === "" ? [] : text.split(":");
-}
-
-function hexGroups(bytes: Uint8Array): string {
-  const view = new DataView(bytes.buffer);
-  const groups = Array.from(
-    { length: bytes.length / 2 },
-    (_, i) => view.getUint16(2 * i).toString(16),
-  );
-  return groups.join(":");
+/** Reads groups to bytes; the last one may be a dotted quad at the end. */
+function parseGroups(text: string, isEnd: boolean): number[] | null {
+  const bytes: number[] = [];
+  if (text === "") return bytes;
+  const groups = text.split(":");
+  const quad = isEnd ? parseQuad(groups[groups.length - 1]!) : null;
+  if (quad) groups.pop();
+  for (const group of groups) {
+    if (!HEX_GROUP.test(group)) return null;
+    const value = parseInt(group, 16);
+    bytes.push(value >> 8, value & 255);
+  }
+  if (quad) bytes.push(...quad);
+  return bytes;
 }
 
 /** Puts `::` for the first of the longest runs of zeros (RFC 5952, 4.2). */
-function compress(groups: string): string {
-  const runs = [...groups.matchAll(/\b0(?::0)+\b/g)];
-  const [run] = runs.sort((a, b) => b[0].length - a[0].length);
-  if (run === undefined) return groups;
-  const before = groups.slice(0, run.index);
-  const after = groups.slice(run.index + run[0].length);
-  return `${before}::${after}`.replace(/:{3,}/, "::");
+function formatIpv6(bytes: readonly number[]): string {
+  const groups: string[] = [];
+  let zeros = 0;
+  let gap = { end: 0, length: 1 };
+  for (let i = 0; i < 16; i += 2) {
+    const group = bytes[i]! << 8 | bytes[i + 1]!;
+    groups.push(group.toString(16));
+    zeros = group === 0 ? zeros + 1 : 0;
+    if (zeros > gap.length) gap = { end: groups.length, length: zeros };
+  }
+  if (gap.length < 2) return groups.join(":");
+  const before = groups.slice(0, gap.end - gap.length).join(":");
+  return `${before}::${groups.slice(gap.end).join(":")}`;
 }

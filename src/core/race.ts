@@ -16,7 +16,8 @@
  * @module
  */
 
-import { callAfter, type Clock } from "./clock.ts";
+import { checkNotNegative } from "./check.ts";
+import type { CallbackClock } from "./clock.ts";
 
 /** What an attempt can tell the race that runs it. */
 export interface AttemptControl {
@@ -54,15 +55,6 @@ export type RaceEvent =
   }
   | { type: "discard"; time: number; index: number; error?: unknown };
 
-/** An attempt that failed; instants and durations in milliseconds. */
-export interface FailedAttempt<A> {
-  readonly index: number;
-  readonly item: A;
-  readonly startTime: number;
-  readonly duration: number;
-  readonly error: unknown;
-}
-
 /** Where a race gets its attempts from: an iterator, synchronous or not. */
 export interface RaceSource<A> {
   next(): IteratorResult<A, unknown> | PromiseLike<IteratorResult<A, unknown>>;
@@ -82,24 +74,41 @@ export interface RacePlan<A, T> {
   ) => T | PromiseLike<T>;
   /** Milliseconds from the start of attempt `index` to the next start. */
   readonly delay: (index: number) => number;
-  readonly clock: Clock;
+  readonly clock: CallbackClock;
   readonly signal: AbortSignal | undefined;
   /** Disposes of what a loser delivered after the decision. */
   readonly discard: (value: T) => unknown;
-  /** Makes the race's error when every attempt failed, in start order. */
+  /**
+   * Makes the race's error when every attempt failed, of their errors in start
+   * order and that of the source.
+   */
   readonly failure: (
-    attempts: FailedAttempt<A>[],
-    source?: { readonly error: unknown },
+    errors: unknown[],
+    source?: { readonly cause: unknown },
   ) => unknown;
   readonly onEvent: ((event: RaceEvent, item?: A) => void) | undefined;
 }
 
-interface RunningAttempt<A> {
-  readonly index: number;
-  readonly item: A;
-  readonly startTime: number;
-  readonly controller: AbortController;
+/** A race under way. */
+export interface Race<T> {
+  /** The winner's value, or why there is none. */
+  readonly result: Promise<T>;
+
+  /**
+   * Ends the newest attempt's head start early, `minimum` milliseconds after
+   * it began at the earliest. A hold still counts.
+   */
+  wake(minimum: number): void;
+
+  /** Ends the race with `error`, whatever is still running. */
+  fail(error: unknown): void;
 }
+
+type End = Extract<RaceEvent, { type: "end" }>;
+type Outcome = Extract<RaceEvent, { type: "attempt-end" }>["outcome"];
+
+/** An event before it has its time. */
+type Untimed<E = RaceEvent> = E extends RaceEvent ? Omit<E, "time"> : never;
 
 /**
  * How many attempts in a row may start in one turn of the event loop. A source
@@ -108,200 +117,157 @@ interface RunningAttempt<A> {
  */
 const STARTS_PER_TURN = 1000;
 
-/** One race under way: begins with its construction, ends with `result`. */
-export class Race<A, T> {
-  /** The winner's value, or why there is none. */
-  readonly result: Promise<T>;
+/**
+ * Starts a race. Its steps are functions inside of one, not methods of a class:
+ * that is 1.5 KB less to send to a browser, whose minifier can shorten no member.
+ */
+export function startRace<A, T>({
+  source,
+  attempt,
+  delay,
+  clock,
+  signal,
+  discard,
+  failure,
+  onEvent,
+}: RacePlan<A, T>): Race<T> {
+  /** How to cancel each attempt that is under way. */
+  const running = new Set<(reason?: unknown) => void>();
+  /** Until when each of them wants the next start held back. */
+  const holds = new Map<(reason?: unknown) => void, number>();
+  const errors: unknown[] = [];
+  let sourceError: { readonly cause: unknown } | undefined;
+  let started = 0;
+  let startsThisTurn = 0;
+  /** Whether to pull the source: it may have more, and no pull is under way. */
+  let isIdle = true;
+  let isExhausted = false;
+  let isDecided = false;
+  /** When the newest attempt started, and when its head start is over. */
+  let newestTime = 0;
+  let due = Infinity;
+  /** When the one timer looks for a start that is due, and how to end it. */
+  let alarmTime = Infinity;
+  let cancelAlarm: (() => void) | undefined;
+  let resolve!: (value: T) => void;
+  let reject!: (error: unknown) => void;
+  const result = new Promise<T>((...settle) => [resolve, reject] = settle);
 
-  readonly #plan: RacePlan<A, T>;
-  #resolve!: (value: T) => void;
-  #reject!: (error: unknown) => void;
-  #decided = false;
-
-  readonly #running = new Map<number, RunningAttempt<A>>();
-  readonly #failed: FailedAttempt<A>[] = [];
-  /** How many have started; the newest attempt's index is one less. */
-  #started = 0;
-  #startsThisTurn = 0;
-
-  #pulling = false;
-  #exhausted = false;
-  #sourceError: { readonly error: unknown } | undefined;
-
-  /** When the newest attempt's head start is over. */
-  #due = Infinity;
-  /** Until when each running attempt wants the next start held back. */
-  readonly #holds = new Map<number, number>();
-  /** The one timer: when it looks for a start that is due, and how to end it. */
-  #alarm: { readonly time: number; readonly cancel: () => void } | undefined;
-
-  constructor(plan: RacePlan<A, T>) {
-    this.#plan = plan;
-    this.result = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    if (plan.signal?.aborted) {
-      this.#abort();
-    } else {
-      plan.signal?.addEventListener("abort", this.#abort);
-      this.#pull();
-    }
+  if (signal?.aborted) {
+    onAbort();
+  } else {
+    signal?.addEventListener("abort", onAbort);
+    pull();
   }
+  return { result, wake, fail };
 
-  /**
-   * Ends the newest attempt's head start early, `minimum` milliseconds after
-   * it began at the earliest. A hold still counts, and so does a head start
-   * without end.
-   */
-  wake(minimum: number): void {
-    const newest = this.#running.get(this.#started - 1);
-    if (!newest || this.#due === Infinity) return;
-    this.#due = Math.min(this.#due, newest.startTime + minimum);
-    this.#reschedule();
-  }
-
-  /** Ends the race with `error`, whatever is still running. */
-  fail(error: unknown): void {
-    if (this.#decided) return;
-    this.#decide();
-    this.#cancelRunning();
-    this.#emit({ type: "end", time: this.#now(), outcome: "failed", error });
-    this.#reject(error);
-  }
-
-  #pull(): void {
-    if (this.#decided || this.#pulling || this.#exhausted) return;
-    this.#pulling = true;
+  function pull(): void {
+    if (!isIdle) return;
+    isIdle = false;
     try {
-      const step = this.#plan.source.next();
-      if ("then" in step) Promise.resolve(step).then(this.#pulled, this.#broke);
-      else this.#pulled(step);
+      const step = source.next();
+      if ("then" in step) Promise.resolve(step).then(onStep).catch(onThrow);
+      else onStep(step);
     } catch (error) {
-      this.#broke(error);
+      onThrow(error);
     }
   }
 
-  readonly #pulled = (step: IteratorResult<A, unknown>): void => {
-    this.#pulling = false;
-    if (this.#decided) return;
-    try {
-      if (!step.done) return this.#start(step.value);
-    } catch (error) {
-      return this.#broke(error);
-    }
-    this.#exhaust();
-  };
-
-  readonly #broke = (error: unknown): void => {
-    this.#pulling = false;
-    this.#sourceError = { error };
-    this.#exhaust();
-  };
-
-  #exhaust(): void {
-    this.#exhausted = true;
-    this.#clearAlarm();
-    this.#failIfNothingIsLeft();
+  function onStep(step: IteratorResult<A, unknown>): void {
+    if (isDecided) return;
+    if (step.done) exhaust();
+    else start(step.value);
   }
 
-  #start(item: A): void {
-    const index = this.#started;
-    let delay: number;
+  function onThrow(cause: unknown): void {
+    sourceError = { cause };
+    exhaust();
+  }
+
+  function exhaust(): void {
+    isExhausted = true;
+    clearAlarm();
+    failIfNothingIsLeft();
+  }
+
+  /** The life of one attempt. */
+  function start(item: A): void {
+    const index = started;
+    const startTime = newestTime = clock.now();
     try {
-      delay = this.#plan.delay(index);
+      due = startTime + delay(index);
     } catch (error) {
-      return this.fail(error);
+      return fail(error);
     }
-    const attempt = {
-      index,
-      item,
-      startTime: this.#now(),
-      controller: new AbortController(),
+    started++;
+    isIdle = true;
+    holds.clear();
+    const controller = new AbortController();
+    const emitEnd = (outcome: Outcome, failure?: { error: unknown }) =>
+      emit(
+        { type: "attempt-end", index, startTime, outcome, ...failure },
+        item,
+      );
+    const cancel = (reason?: unknown) => {
+      emitEnd("canceled");
+      controller.abort(reason);
     };
-    this.#started++;
-    this.#running.set(index, attempt);
-    this.#holds.clear();
-    this.#due = attempt.startTime + delay;
-    this.#emit({ type: "attempt-start", time: attempt.startTime, index }, item);
+    running.add(cancel);
+    emit({ type: "attempt-start", index }, item, startTime);
     // A listener may have aborted the race while it heard of this start.
-    if (this.#decided) return;
-    this.#setAlarm();
-    this.#run(attempt);
-  }
+    if (isDecided) return;
+    setAlarm();
 
-  /** Whatever the attempt does, it is heard a microtask later: no recursion. */
-  #run(attempt: RunningAttempt<A>): void {
-    const { index, item, controller } = attempt;
-    const control: AttemptControl = {
-      index,
-      holdNext: (ms) => this.#holdNext(index, ms),
+    const holdNext = (ms: number) => {
+      checkNotNegative("hold the next attempt back", "ms", ms);
+      if (!running.has(cancel)) return;
+      const until = clock.now() + ms;
+      holds.set(cancel, Math.max(until, holds.get(cancel) ?? until));
+      setAlarm();
     };
+    // Whatever it does is heard a microtask later: no recursion.
     let outcome: Promise<T>;
     try {
-      outcome = Promise.resolve(
-        this.#plan.attempt(item, controller.signal, control),
-      );
+      const { signal } = controller;
+      outcome = Promise.resolve(attempt(item, signal, { index, holdNext }));
     } catch (error) {
       outcome = Promise.reject(error);
     }
-    outcome.then(
-      (value) => this.#onValue(attempt, value),
-      (error) => this.#onError(attempt, error),
-    );
+    outcome.then((value) => {
+      if (signal?.aborted) onAbort();
+      if (!running.delete(cancel)) return discardLate(index, item, value);
+      resolve(value);
+      decide({ outcome: "connected", index }, emitEnd);
+    }, (error) => {
+      if (!running.delete(cancel)) return;
+      errors[index] = error;
+      emitEnd("failed", { error });
+      if (index === started - 1) startNextAtOnce();
+      else if (holds.delete(cancel)) startOrWait();
+      failIfNothingIsLeft();
+    });
   }
 
-  #onValue(attempt: RunningAttempt<A>, value: T): void {
-    if (this.#plan.signal?.aborted) this.#abort();
-    if (!this.#running.delete(attempt.index)) {
-      return this.#discard(attempt, value);
-    }
-    this.#decide();
-    this.#emitEnd(attempt, "won");
-    this.#cancelRunning();
-    const { index } = attempt;
-    this.#emit({ type: "end", time: this.#now(), outcome: "connected", index });
-    this.#resolve(value);
+  function startNextAtOnce(): void {
+    if (++startsThisTurn < STARTS_PER_TURN) return pull();
+    holds.clear();
+    due = clock.now();
+    setAlarm();
   }
 
-  #onError(attempt: RunningAttempt<A>, error: unknown): void {
-    const { index, item, startTime } = attempt;
-    if (!this.#running.delete(index)) return;
-    const duration = this.#now() - startTime;
-    this.#failed.push({ index, item, startTime, duration, error });
-    this.#emitEnd(attempt, "failed", error);
-    if (index === this.#started - 1) this.#startNextAtOnce();
-    else if (this.#holds.delete(index)) this.#reschedule();
-    this.#failIfNothingIsLeft();
-  }
-
-  #startNextAtOnce(): void {
-    if (++this.#startsThisTurn < STARTS_PER_TURN) return this.#pull();
-    this.#holds.clear();
-    this.#due = this.#now();
-    this.#setAlarm();
-  }
-
-  #holdNext(index: number, ms: number): void {
-    if (!(ms >= 0)) {
-      throw new RangeError(
-        `Cannot hold the next attempt back: ms must be at least 0, got ${ms}`,
-      );
-    }
-    if (!this.#running.has(index)) return;
-    const until = this.#now() + ms;
-    this.#holds.set(index, Math.max(until, this.#holds.get(index) ?? until));
-    this.#setAlarm();
+  function wake(minimum: number): void {
+    due = Math.min(due, newestTime + minimum);
+    startOrWait();
   }
 
   /** After a change that may have moved the next start to an earlier time. */
-  #reschedule(): void {
-    if (this.#nextStart() <= this.#now()) this.#pull();
-    else this.#setAlarm();
+  function startOrWait(): void {
+    if (nextStart() <= clock.now()) pull();
+    else setAlarm();
   }
 
-  #nextStart(): number {
-    return Math.max(this.#due, ...this.#holds.values());
+  function nextStart(): number {
+    return Math.max(due, ...holds.values());
   }
 
   /**
@@ -309,103 +275,77 @@ export class Race<A, T> {
    * later time, so a timer that is already running is left alone: it looks
    * again when it fires.
    */
-  #setAlarm(): void {
-    const time = this.#nextStart();
-    if (this.#decided || this.#pulling || this.#exhausted) return;
-    if (this.#alarm && this.#alarm.time <= time) return;
-    this.#clearAlarm();
-    if (time === Infinity || this.#plan.source.ended?.()) return;
-    const wait = Math.max(0, time - this.#now());
-    const cancel = callAfter(this.#plan.clock, wait, () => {
-      this.#alarm = undefined;
-      this.#startsThisTurn = 0;
-      this.#reschedule();
+  function setAlarm(): void {
+    const time = nextStart();
+    if (!isIdle || alarmTime <= time || source.ended?.()) return;
+    clearAlarm();
+    alarmTime = time;
+    cancelAlarm = clock.after(Math.max(0, time - clock.now()), () => {
+      alarmTime = Infinity;
+      startsThisTurn = 0;
+      startOrWait();
     });
-    this.#alarm = { time, cancel };
   }
 
-  #clearAlarm(): void {
-    this.#alarm?.cancel();
-    this.#alarm = undefined;
+  function clearAlarm(): void {
+    cancelAlarm?.();
+    alarmTime = Infinity;
   }
 
-  readonly #abort = (): void => {
-    if (this.#decided) return;
-    const error: unknown = this.#plan.signal?.reason;
-    this.#decide();
-    this.#cancelRunning(error);
-    this.#emit({ type: "end", time: this.#now(), outcome: "aborted", error });
-    this.#reject(error);
-  };
+  function failIfNothingIsLeft(): void {
+    if (isExhausted && !running.size) fail(failure(errors, sourceError));
+  }
 
-  #failIfNothingIsLeft(): void {
-    if (this.#decided || !this.#exhausted || this.#running.size > 0) return;
-    this.#failed.sort((a, b) => a.index - b.index);
-    this.fail(this.#plan.failure(this.#failed, this.#sourceError));
+  function fail(error: unknown): void {
+    reject(error);
+    decide({ outcome: "failed", error });
+  }
+
+  function onAbort(): void {
+    const error: unknown = signal!.reason;
+    reject(error);
+    decide({ outcome: "aborted", error }, undefined, error);
   }
 
   /** From here on nothing starts, and the race holds no timer or listener. */
-  #decide(): void {
-    this.#decided = true;
-    this.#clearAlarm();
-    this.#plan.signal?.removeEventListener("abort", this.#abort);
-    if (this.#exhausted) return;
+  function decide(
+    end: Pick<End, "outcome" | "index" | "error">,
+    emitEnd?: (outcome: Outcome) => void,
+    reason?: unknown,
+  ): void {
+    if (isDecided) return;
+    isDecided = true;
+    isIdle = false;
+    clearAlarm();
+    signal?.removeEventListener("abort", onAbort);
     try {
       // An async generator queues return() behind a pending next(), which may
       // never settle: it is told, not waited for.
-      Promise.resolve(this.#plan.source.return?.()).catch(() => {});
+      if (!isExhausted) Promise.resolve(source.return?.()).catch(() => {});
     } catch {
       // The source's trouble with stopping changes nothing about the result.
     }
-  }
-
-  #cancelRunning(reason?: unknown): void {
-    for (const attempt of this.#running.values()) {
-      this.#running.delete(attempt.index);
-      this.#emitEnd(attempt, "canceled");
-      attempt.controller.abort(reason);
+    emitEnd?.("won");
+    for (const cancel of running) {
+      running.delete(cancel);
+      cancel(reason);
     }
+    emit({ type: "end", ...end });
   }
 
   /** A success after the decision: disposed of once, heard only as an event. */
-  #discard({ index, item }: RunningAttempt<A>, value: T): void {
-    let disposal: Promise<unknown>;
-    try {
-      disposal = Promise.resolve(this.#plan.discard(value));
-    } catch (error) {
-      disposal = Promise.reject(error);
-    }
-    disposal.then(
-      () => this.#emit({ type: "discard", time: this.#now(), index }, item),
-      (error) =>
-        this.#emit({ type: "discard", time: this.#now(), index, error }, item),
-    );
+  function discardLate(index: number, item: A, value: T): void {
+    const emitDiscard = (failure?: { error: unknown }) =>
+      emit({ type: "discard", index, ...failure }, item);
+    new Promise((resolve) => resolve(discard(value)))
+      .then(() => emitDiscard(), (error) => emitDiscard({ error }));
   }
 
-  #emitEnd(
-    { index, item, startTime }: RunningAttempt<A>,
-    outcome: "won" | "failed" | "canceled",
-    error?: unknown,
-  ): void {
-    if (!this.#plan.onEvent) return;
-    const end = { index, startTime, outcome, time: this.#now() };
-    this.#emit(
-      outcome === "failed"
-        ? { type: "attempt-end", ...end, error }
-        : { type: "attempt-end", ...end },
-      item,
-    );
-  }
-
-  #emit(event: RaceEvent, item?: A): void {
+  function emit(event: Untimed, item?: A, time: number = clock.now()): void {
     try {
-      this.#plan.onEvent?.(event, item);
+      onEvent?.({ ...event, time }, item);
     } catch {
       // Watching must not change what is watched.
     }
-  }
-
-  #now(): number {
-    return this.#plan.clock.now();
   }
 }

@@ -10,6 +10,7 @@
 
 import type { Source } from "../core/address_selection.ts";
 import type { Family } from "../core/endpoint.ts";
+import { parseIpAddress } from "../core/ip_address.ts";
 import { errorCode } from "./attempt_error.ts";
 import { builtin } from "./node_builtin.ts";
 
@@ -46,7 +47,14 @@ interface DatagramSocket {
 
 /** What is used of `node:dgram`. */
 interface DgramModule {
-  createSocket(type: "udp4" | "udp6"): DatagramSocket;
+  createSocket(options: {
+    type: "udp4" | "udp6";
+    lookup: (
+      address: string,
+      family: number,
+      callback: (error: null, address: string) => void,
+    ) => void;
+  }): DatagramSocket;
 }
 
 /** Any port tells the route; this one, of the discard protocol, is nobody's. */
@@ -91,8 +99,14 @@ export function sourceAddress(
   destination: string,
 ): Promise<Source | null | undefined> {
   return new Promise((resolve) => {
-    const { createSocket } = builtin<DgramModule>("node:dgram");
-    const socket = createSocket(destination.includes(":") ? "udp6" : "udp4");
+    const address = parseIpAddress(destination);
+    if (!address) return resolve(undefined);
+    const socket = builtin<DgramModule>("node:dgram").createSocket({
+      type: `udp${address.family}`,
+      // By default each address is looked up, literal or not, which takes
+      // several turns and, the first time, several milliseconds.
+      lookup: (address, _family, callback) => callback(null, address),
+    });
     const finish = (source: Source | null | undefined) => {
       socket.close();
       resolve(source);

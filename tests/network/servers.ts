@@ -133,7 +133,9 @@ async function answer(
   if (typeof hosts === "string") return buildReply(query, negative(hosts));
   return buildReply(query, {
     rcode: "NOERROR",
-    addresses: addresses.map((address) => parseIpAddress(address)!.bytes),
+    addresses: addresses.map((address) =>
+      Uint8Array.from(parseIpAddress(address)!.bytes)
+    ),
     truncated: truncated && isUdp,
   });
 }

@@ -40,6 +40,7 @@ const parts: Record<string, Part> = {
   node: () => testOnNode("node"),
   node24: async () => testOnNode(await packaged("node")),
   consumer: checkConsumer,
+  bundles: () => testProgram("tests/bundles/run.ts"),
   workerd: () => testProgram("tests/workerd/run.ts"),
   drivers: () => testProgram("tests/drivers/run.ts"),
   docs: async () => quietly(deno("doc", "--lint", ...await entryPoints())),
