@@ -276,8 +276,8 @@ interface PendingRead {
 }
 
 /**
- * A connected socket by promises. It is paused but for the time of a `read()`,
- * so the platform's own buffer is all that is read ahead.
+ * A connected socket by promises. It is paused while nobody reads: beside what
+ * the platform buffers, one chunk at most is read ahead.
  */
 class SocketTransport implements Transport {
   readonly remoteAddr: NetAddr;
@@ -388,10 +388,11 @@ class SocketTransport implements Transport {
   }
 
   #onData = (bytes: Uint8Array<ArrayBuffer>): void => {
-    this.#socket.pause();
     const read = this.#read;
     this.#read = undefined;
-    read?.resolve(this.#fill(bytes, read.into));
+    if (read) read.resolve(this.#fill(bytes, read.into));
+    else this.#rest = bytes;
+    if (this.#rest) this.#socket.pause();
   };
 
   #onEnd = (): void => {
