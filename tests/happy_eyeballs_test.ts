@@ -89,7 +89,7 @@ const afterLocalError = runtimeName === "bun" ? 10 : 0;
 
 // A.1 Issuing queries
 
-test("happyEyeballs() asks one question for both types, AAAA first (A6, A7)", async () => {
+test("happyEyeballs() asks one question for both types, AAAA first (A1, A2, A6, A7)", async () => {
   const { network } = await play({
     dns: [{ at: 5, AAAA: ["6.1"] }],
     hosts: { "6.1": up(1) },
@@ -845,7 +845,7 @@ table("A47, A54, hazard 24: the floor of 10 ms", [
   },
 ]);
 
-table("A52: a late answer of the preferred family", [
+table("A48, A52: a late answer of the preferred family", [
   {
     name: "starts it at once when the last start is 100 ms ago",
     dns: [{ at: 0, A: ["4.1", "4.2"] }, { at: 200, AAAA: ["6.1"] }],

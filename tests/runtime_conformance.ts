@@ -457,7 +457,7 @@ export function runtimeConformance(
   // TLS
 
   define(
-    "connect() verifies the hostname and sends it, whatever the address",
+    "connect() verifies the hostname and sends it, whatever the address (hazard 55)",
     async () => {
       const { server, peer } = await serveNames(world);
       await using _ = server;

@@ -35,7 +35,7 @@ export const omissions: Readonly<Record<string, readonly string[]>> = {
     "connect() that is aborted takes its SYN back (hazard 11)",
   ],
   "It verifies what is dialled and no other name": [
-    "connect() verifies the hostname and sends it, whatever the address",
+    "connect() verifies the hostname and sends it, whatever the address (hazard 55)",
     "connect() verifies serverName instead of the hostname",
   ],
   "It takes no list of protocols; check() refuses it": [
