@@ -829,6 +829,15 @@ table("A47, A54, hazard 24: the floor of 10 ms", [
     end: "6.2@15",
   },
   {
+    // The routes are asked for when there is an order to find: at 2.
+    name: "exempts what had no route, whatever its code",
+    dns: [{ at: 0, AAAA: ["6.1"] }, { at: 2, A: ["4.1"] }],
+    sources: { "6.1": null, "4.1": { address: "192.0.2.200" } },
+    hosts: { "6.1": down(1.5), "4.1": up(5) },
+    starts: "6.1@0 4.1@2",
+    end: "4.1@7",
+  },
+  {
     // Ranking happens after the wait: 4.1 came while the floor was kept.
     name: "ranks after the floor, not before",
     dns: [{ at: 0, AAAA: ["6.1", "6.2"] }, { at: 5, A: ["4.1"] }],

@@ -229,9 +229,17 @@ export class Candidates implements RaceSource<Endpoint> {
       this.#unanswered.has(preferred)
         ? this.#firstAddressTime + this.#options.resolutionDelay
         : -Infinity,
-      this.#floor,
+      this.#floorTime(),
       this.#sourcesTime(),
     );
+  }
+
+  /** A47, unless the newest attempt has failed for want of a route (A54). */
+  #floorTime(): number {
+    const newest = this.#newest;
+    const hadNoRoute = newest && !this.#running.has(newest) &&
+      this.#known.get(newest.address)!.source === null;
+    return hadNoRoute ? -Infinity : this.#floor;
   }
 
   /** When sources are known or no longer waited for. */
