@@ -104,6 +104,22 @@ test("connectByName() fails with ENOTFOUND for a name that does not exist", asyn
   assertMatch((error as AttemptError).code, /^(ENOTFOUND|EAI_AGAIN)$/);
 });
 
+test("lookup() asks about no host where all is granted, which Deno would never forget", async () => {
+  const { permissions } = Deno;
+  const { querySync } = permissions;
+  const asked: Deno.PermissionDescriptor[] = [];
+  permissions.querySync = (descriptor) => {
+    asked.push(descriptor);
+    return querySync.call(permissions, descriptor);
+  };
+  try {
+    await runtime.lookup("localhost", 4);
+  } finally {
+    permissions.querySync = querySync;
+  }
+  assertEquals(asked, [{ name: "net" }]);
+});
+
 test("sourceAddress() knows no way to a link that does not exist", async () => {
   assertEquals(await runtime.sourceAddress("fe80::1%nowhere"), null);
 });
