@@ -9,7 +9,7 @@
 import { type Client, findClients } from "./clients.ts";
 import type { Job } from "./clients/job.ts";
 import { median } from "./judge.ts";
-import { runJobs } from "./measure.ts";
+import { REST, runJobs } from "./measure.ts";
 import type { Testbed } from "./testbed.ts";
 import { type Site, TCP_PORT } from "./world.ts";
 
@@ -19,14 +19,16 @@ const RUNS = 7;
 
 /** What is not exact. */
 export async function checkAccuracy(testbed: Testbed): Promise<string[]> {
-  const clients = await findClients(testbed.folder);
-  const client = clients.find(({ name }) => name === "Deno.connect")!;
-  const atOnce = await handshakeTime(testbed, client, testbed.warmUp);
+  const [client] = await findClients(
+    testbed.folder,
+    (name) => name === "Deno.connect",
+  );
+  const atOnce = await handshakeTime(testbed, client!, testbed.warmUp);
   const errors = new Map<number, number>();
   for (const site of testbed.sites) {
     const [fate] = site.scenario.aaaa.hosts;
     if (typeof fate !== "object" || !("delay" in fate)) continue;
-    const time = await handshakeTime(testbed, client, site);
+    const time = await handshakeTime(testbed, client!, site);
     errors.set(fate.delay, time - atOnce - fate.delay);
   }
   const list = [...errors].map(([delay, error]) =>
@@ -45,7 +47,13 @@ async function handshakeTime(
   client: Client,
   { aaaa }: Site,
 ): Promise<number> {
-  const job: Job = { host: aaaa[0]!, port: TCP_PORT, ca: null, patience: 5000 };
+  const job: Job = {
+    host: aaaa[0]!,
+    port: TCP_PORT,
+    ca: null,
+    patience: 5000,
+    rest: REST,
+  };
   const jobs = Array<Job>(1 + RUNS).fill(job);
   const results = await runJobs(testbed, client, "dual", 0, jobs);
   return median(results.slice(1).map(({ ms }) => ms));

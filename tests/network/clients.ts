@@ -21,6 +21,8 @@ export interface Client {
 const here = new URL("clients/", import.meta.url).pathname;
 const modules = new URL("../runtimes/node_modules/", import.meta.url).pathname;
 
+const GO = "Go net.Dialer";
+
 /** How to start a script on each runtime, with its garbage collector at hand. */
 export const runtimes: Readonly<Record<RuntimeName, readonly string[]>> = {
   Deno: [Deno.execPath(), "run", "-A", "--v8-flags=--expose-gc"],
@@ -31,9 +33,12 @@ export const runtimes: Readonly<Record<RuntimeName, readonly string[]>> = {
   ],
 };
 
-/** All clients that can run here; `folder` takes what has to be built. */
-export async function findClients(folder: string): Promise<Client[]> {
-  await buildGo(folder);
+/** The wanted clients that can run here; `folder` takes what has to be built. */
+export async function findClients(
+  folder: string,
+  isWanted: (name: string) => boolean,
+): Promise<Client[]> {
+  if (isWanted(GO)) await buildGo(folder);
   const clients = await Promise.all([
     ...(["Deno", "Bun", "Node"] as const).map((runtime) =>
       javascript(`ours on ${runtime}`, runtime, "ours", runtime)
@@ -45,13 +50,14 @@ export async function findClients(folder: string): Promise<Client[]> {
     javascript("node:net on Deno", "Deno", "node:net"),
     javascript("undici (fetch on Node)", "Node", "undici"),
     describe("asyncio", ["python3", `${here}asyncio_client.py`]),
-    describe("Go net.Dialer", [`${folder}/dial`], ["go", "version"]),
+    describe(GO, [`${folder}/dial`], ["go", "version"]),
     describe("curl", [...runtimes.Deno, `${here}curl.ts`], [
       "curl",
       "--version",
     ]),
   ]);
-  return clients.filter((client) => client !== undefined);
+  return clients.filter((client) => client !== undefined)
+    .filter(({ name }) => isWanted(name));
 }
 
 function javascript(

@@ -7,6 +7,9 @@
  * time that its scenario says within a fraction of a millisecond. It
  * ends when standard input does, so it cannot outlive the testbed.
  *
+ * On a busy machine even such a loop is late to read a packet, so the log takes
+ * the time of a SYN from the kernel's own clock in it, whole milliseconds.
+ *
  *     deno run -A link.ts plan.json log.jsonl
  *
  * Left out: bandwidth, queues, reordering. Happy Eyeballs is about handshakes.
@@ -26,7 +29,7 @@ import {
   SYN,
 } from "./packets.ts";
 import type { Fate } from "./scenarios.ts";
-import { Poll, raisePriority, Tun } from "./tun.ts";
+import { kernelTime, Poll, raisePriority, Tun } from "./tun.ts";
 import type { WireEvent } from "./wire_log.ts";
 
 /** What the link has to know, as JSON. */
@@ -104,7 +107,7 @@ class Link {
   }
 
   #fromClient(packet: Packet, client: Tun): void {
-    const time = now();
+    const time = sendTime(packet);
     const fate = this.#plan.fates[packet.destination] ?? "black hole";
     const isLost = this.#isLost(packet, fate);
     if (isLost) {
@@ -186,6 +189,16 @@ class Link {
 /** Milliseconds since 1970, with fractions: what clients can compare theirs to. */
 function now(): number {
   return performance.timeOrigin + performance.now();
+}
+
+/**
+ * When a packet was sent, whenever it is read: now, unless the clock in it says
+ * that it was more than a millisecond ago. That clock wraps.
+ */
+function sendTime({ flags, timestamp }: Packet): number {
+  if (!(flags & SYN) || timestamp === undefined) return now();
+  const age = (kernelTime() - timestamp) % 2 ** 32;
+  return now() - Math.max(0, (age < 0 ? age + 2 ** 32 : age) - 1);
 }
 
 function ends(packet: Packet, direction: "in" | "out") {

@@ -35,6 +35,8 @@ type Report = Pick<Run, "site" | "host" | "result">;
 
 /** A scenario's lookups that outlive it hold up the next ones for this long. */
 const LONG_LOOKUP = 1000;
+/** Milliseconds between two connections of one process. */
+export const REST = 20;
 
 /** How far apart the clocks of two processes may be, in milliseconds. */
 const CLOCK_TOLERANCE = 2;
@@ -71,16 +73,22 @@ export async function measure(
 function batches(sites: readonly Site[], runs: number): Site[][] {
   const shared: Partial<Record<Profile, Site[]>> = {};
   const lone: Site[][] = [];
-  for (const site of sites) {
-    const { profile = "dual", aaaa, a } = site.scenario;
-    const lingers = [aaaa, a].some(({ hosts, delay = 0 }) =>
-      hosts === "silence" || delay >= LONG_LOOKUP
-    );
-    const repeated = Array<Site>(runs).fill(site);
-    if (lingers) lone.push(...repeated.map((site) => [site]));
-    else (shared[profile] ??= []).push(...repeated);
+  // What disturbs the machine for a while must not meet all runs of a scenario.
+  for (const site of Array<readonly Site[]>(runs).fill(sites).flat()) {
+    const { profile = "dual" } = site.scenario;
+    if (longestLookup(site) >= LONG_LOOKUP) lone.push([site]);
+    else (shared[profile] ??= []).push(site);
   }
   return [...Object.values(shared), ...lone];
+}
+
+/** Milliseconds until the last answer. */
+function longestLookup({ scenario: { aaaa, a } }: Site): number {
+  return Math.max(
+    ...[aaaa, a].map(({ hosts, delay = 0 }) =>
+      hosts === "silence" ? Infinity : delay
+    ),
+  );
 }
 
 let batchCount = 0;
@@ -97,6 +105,7 @@ async function runBatch(
     port: site.scenario.tls ? TLS_PORT : TCP_PORT,
     ca: site.scenario.tls ? CA : null,
     patience: site.scenario.patience ?? PATIENCE,
+    rest: Math.min(LONG_LOOKUP, Math.max(REST, longestLookup(site))),
   }));
   const { profile = "dual" } = sites.at(-1)!.scenario;
   const results = await runJobs(testbed, client, profile, slot, jobs);

@@ -13,6 +13,11 @@ export const SYN = 2;
 export const RST = 4;
 export const ACK = 16;
 
+/** TCP's options (RFC 9293 section 3.1, RFC 7323 section 3). */
+const END_OF_OPTIONS = 0;
+const NO_OPERATION = 1;
+const TIMESTAMP = 8;
+
 const TCP = 6;
 const UDP = 17;
 
@@ -29,6 +34,8 @@ export interface Packet {
   readonly flags: number;
   /** TCP's sequence number; 0 for UDP. */
   readonly sequence: number;
+  /** The sender's clock in a TCP packet (RFC 7323), where it has one. */
+  readonly timestamp: number | undefined;
   readonly payload: Uint8Array<ArrayBuffer>;
 }
 
@@ -53,6 +60,9 @@ export function parsePacket(bytes: Uint8Array<ArrayBuffer>): Packet | null {
     destinationPort: view.getUint16(2),
     flags: isTcp ? view.getUint8(13) : 0,
     sequence: isTcp ? view.getUint32(4) : 0,
+    timestamp: isTcp
+      ? readTimestamp(bytes.subarray(start + 20, start + length))
+      : undefined,
     payload: bytes.subarray(start + length),
   };
 }
@@ -94,6 +104,17 @@ export function formatAddress(bytes: Uint8Array): string {
     groups.push(((bytes[i]! << 8) | bytes[i + 1]!).toString(16));
   }
   return groups.join(":").replace(/\b0(:0)+\b/, ":").replace(/:{3,}/, "::");
+}
+
+function readTimestamp(options: Uint8Array): number | undefined {
+  for (let at = 0; at < options.length;) {
+    const kind = options[at];
+    if (kind === END_OF_OPTIONS) return undefined;
+    if (kind === TIMESTAMP) {
+      return new DataView(options.buffer, options.byteOffset).getUint32(at + 2);
+    }
+    at += kind === NO_OPERATION ? 1 : Math.max(2, options[at + 1]!);
+  }
 }
 
 function headerLength(bytes: Uint8Array): number {

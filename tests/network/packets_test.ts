@@ -70,6 +70,24 @@ for (
   });
 }
 
+test("parsePacket() finds the sender's clock among TCP's options", () => {
+  const header = "4500003c000040004006 0000 cb007165 c0000201" +
+    "1234 0050 01020304 00000000 a002ffff 0000 0000";
+  const timestamp = (options: string) =>
+    parsePacket(fromHex(header + options))!.timestamp;
+  // Largest segment, selective ACK, timestamps, padding, window scale.
+  assertEquals(
+    timestamp("020405b4 0402 080a 80000001 00000000 01 030307"),
+    0x80000001,
+  );
+  // The end of the list, and what only looks like the option behind it.
+  assertEquals(
+    timestamp("020405b4 00 080a 80000001 00000000" + "0".repeat(10)),
+    undefined,
+  );
+  assertEquals(parsePacket(syn4)!.timestamp, undefined);
+});
+
 test("parsePacket() leaves alone what is neither TCP nor UDP", () => {
   assertEquals(parsePacket(Uint8Array.of(0, 1, 2)), null);
 });

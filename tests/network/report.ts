@@ -1,16 +1,23 @@
 /**
- * The results as a table (`.github/network.md`) and a chart
- * (`.github/network.svg`).
+ * The results as tables (`network.md`, a section for the scenarios and one for
+ * the load) and as a chart (`network.svg`).
  *
  * @module
  */
 
 import type { Client } from "./clients.ts";
-import { type Cell, isShortcut, median, medianTime } from "./judge.ts";
+import type { PhaseReport, Sample } from "./clients/load_client.ts";
+import { DEVIATIONS, MEANINGS } from "./deviations.ts";
+import {
+  allowance,
+  type Cell,
+  median,
+  medianTime,
+  usualDeviations,
+} from "./judge.ts";
+import type { LoadResult } from "./load.ts";
 import { schedule } from "./schedule.ts";
 import type { Site } from "./world.ts";
-
-const folder = new URL("../../.github/", import.meta.url);
 
 /** The scenarios of the chart, with a heading of two lines. */
 const CHART: readonly (readonly [name: string, heading: readonly string[]])[] =
@@ -26,23 +33,53 @@ const CHART: readonly (readonly [name: string, heading: readonly string[]])[] =
     ["TLS silent on IPv6", ["TLS silent", "on IPv6"]],
   ];
 
-/** How much later than the schedule a cell is, in milliseconds, and its colour. */
-const COLOURS = [
-  { upTo: 15, colour: "#b7e3c0", meaning: "as the standard has it" },
-  { upTo: 500, colour: "#fdf0b0", meaning: "up to 0.5 s late" },
-  { upTo: Infinity, colour: "#f9cf9c", meaning: "later" },
-] as const;
-const FAILED = { colour: "#f2a3a3", meaning: "not at all" } as const;
+/** The sections of `network.md`, in their order. */
+const SECTIONS = ["Time to connect", "Load"] as const;
 
-/** Writes both files. */
-export async function writeReport(cells: readonly Cell[]): Promise<void> {
+/** Writes the table and the chart of the scenarios into a folder. */
+export async function writeReport(
+  cells: readonly Cell[],
+  folder: string,
+): Promise<void> {
   const clients = [...new Set(cells.map(([run]) => run.client))];
   const sites = [...new Set(cells.map(([run]) => run.site))];
   const find = (client: Client, site: Site) =>
     cells.find(([run]) => run.client === client && run.site === site);
   const grid: Grid = { clients, sites, find };
-  await Deno.writeTextFile(new URL("network.md", folder), table(grid));
-  await Deno.writeTextFile(new URL("network.svg", folder), chart(grid));
+  await writeSection(folder, "Time to connect", timeSection(grid));
+  await Deno.writeTextFile(`${folder}/network.svg`, chart(grid));
+}
+
+/** Writes what the load was like into the same folder. */
+export async function writeLoadReport(
+  results: readonly LoadResult[],
+  folder: string,
+): Promise<void> {
+  await writeSection(folder, "Load", loadSection(results));
+}
+
+/** Writes one section of `network.md` and leaves the others as they are. */
+async function writeSection(
+  folder: string,
+  title: typeof SECTIONS[number],
+  lines: readonly string[],
+): Promise<void> {
+  const file = `${folder}/network.md`;
+  const old = await Deno.readTextFile(file).catch(() => "");
+  const parts = [...old.split(/^(?=## )/m), section(title, lines)];
+  const sections = SECTIONS.flatMap((name) =>
+    parts.findLast((part) => part.startsWith(`## ${name}\n`)) ?? []
+  );
+  const heading = "# What each client makes of a broken network\n\n";
+  await Deno.writeTextFile(file, heading + sections.join("\n").trim() + "\n");
+}
+
+function section(title: string, lines: readonly string[]): string {
+  return [`## ${title}`, "", ...lines, ""].join("\n");
+}
+
+function row(cells: readonly unknown[]): string {
+  return `| ${cells.join(" | ")} |`;
 }
 
 interface Grid {
@@ -51,23 +88,32 @@ interface Grid {
   readonly find: (client: Client, site: Site) => Cell | undefined;
 }
 
-function table({ clients, sites, find }: Grid): string {
+function timeSection({ clients, sites, find }: Grid): string[] {
   const runs = Math.max(
     ...sites.flatMap((site) =>
       clients.map((client) => find(client, site)?.length ?? 0)
     ),
   );
-  const row = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   return [
-    "# What each client makes of a broken network",
-    "",
     `Made by \`deno task network --report\`: the median of ${runs} runs, from the ` +
     "call to the connection, in milliseconds, with the address family that won. " +
     "*Schedule* is what RFC 8305 and its successor prescribe with the default " +
     "delays, on a machine and a network that need no time themselves; it is " +
-    "computed from the scenario. **†** is ahead of the standard: attempts less " +
-    "than 250 ms apart while the first is unanswered, or less than 10 ms after " +
-    "a failure.",
+    "computed from the scenario. A mark is a departure from RFC 8305, seen on " +
+    "the wire in most of the runs; with † or ‡ a client can be faster than the " +
+    "schedule, and is by breaking the standard:",
+    "",
+    ...DEVIATIONS.map((mark) => `- ${mark} ${MEANINGS[mark]}`),
+    "",
+    clients.flatMap((client) =>
+      describeHaste(
+        client,
+        sites.map((site) => find(client, site))
+          .filter((cell) => cell !== undefined),
+      )
+    ).join(" "),
+    "",
+    "The clients:",
     "",
     ...clients.map(({ name, version }) => `- ${name}: ${version}`),
     "",
@@ -80,12 +126,88 @@ function table({ clients, sites, find }: Grid): string {
         ...clients.map((client) => describe(find(client, site))),
       ])
     ),
+  ];
+}
+
+function loadSection(results: readonly LoadResult[]): string[] {
+  return [
+    "Made by `deno task network --load=100000 --report`: connects through " +
+    "`connect()`, 64 at a time, half of them to hosts that are broken in one of " +
+    "ten ways, while 200 idle connections are held. What the process holds is " +
+    "counted before / at most during / after, TLS included; *accepted* is what " +
+    "the servers say. Each connection was either handed over to a caller or " +
+    "closed by us, but for the TLS handshakes that Deno keeps when they are " +
+    "given up, until their peer closes (*D4*). *Overhead* is the time of " +
+    "connects to healthy hosts, in rounds by turns with the runtime's own " +
+    "`connect` to an address, as a ratio.",
     "",
-  ].join("\n");
+    ...loadTable(results),
+  ];
+}
+
+/** A line per runtime, and what is wrong. */
+export function loadTable(results: readonly LoadResult[]): string[] {
+  const columns = [
+    ...["connects", "time", "descriptors", "sockets", "timers", "heap, MB"],
+    ...["accepted", "handed over", "closed by us", "left to D4", "overhead"],
+  ];
+  return [
+    row(["", ...columns]),
+    row(Array(columns.length + 1).fill("---")),
+    ...results.map((result) => row(loadRow(result))),
+    ...results.flatMap(({ runtime, faults }) =>
+      faults.map((fault) => `\n${runtime} failed: ${fault}`)
+    ),
+  ];
+}
+
+function loadRow(
+  { runtime, connects, phases, unclosed, ...result }: LoadResult,
+): unknown[] {
+  const seconds = phases.reduce((sum, { seconds }) => sum + seconds, 0);
+  return [
+    ...[runtime, connects, `${seconds.toFixed(0)} s`],
+    ...(["descriptors", "sockets", "timers", "heap"] as const).map((key) =>
+      course(phases, key)
+    ),
+    ...[result.accepted, result.handedOver],
+    result.accepted - result.handedOver - unclosed,
+    ...[unclosed, result.overhead.toFixed(2)],
+  ];
+}
+
+function course(
+  phases: readonly PhaseReport[],
+  key: "descriptors" | "sockets" | "timers" | "heap",
+): string {
+  const values = (samples: readonly Sample[]) =>
+    samples.map((each) => each[key]);
+  const most = Math.max(...phases.flatMap(({ during }) => values(during)));
+  return [phases[0]!.before[key], most, phases.at(-1)!.after[key]]
+    .map(Math.round).join(" / ");
+}
+
+/** How a client got ahead of the schedule, where it did. */
+function describeHaste({ name }: Client, cells: readonly Cell[]): string[] {
+  const hasty = cells.filter((cell) =>
+    schedule(cell[0].site).winner && shadeOf(cell) === HASTY.shade
+  );
+  if (hasty.length === 0) return [];
+  const found = hasty.flatMap(usualDeviations);
+  const marks = DEVIATIONS.filter((mark) => found.includes(mark)).join(" and ");
+  const count = `${hasty.length} of ${cells.length} scenarios`;
+  return [
+    `${name} is sooner than the standard allows in ${count}` +
+    (marks ? ` (${marks}).` : "."),
+  ];
 }
 
 function scheduled(site: Site): string {
+  const { scenario } = site;
   const { end, winner } = schedule(site);
+  const isChance = [...scenario.aaaa.hosts, ...scenario.a.hosts]
+    .some((fate) => typeof fate === "object" && "loss" in fate);
+  if (isChance) return "by chance";
   if (winner) return `${end} ${familyOf(winner)}`;
   return end === Infinity ? "–" : `fails at ${end}`;
 }
@@ -93,7 +215,7 @@ function scheduled(site: Site): string {
 /** A cell of the table. */
 function describe(cell: Cell | undefined): string {
   if (!cell) return "";
-  const mark = isShortcut(cell) ? " †" : "";
+  const mark = marksOf(cell);
   const hung = cell.filter(({ result }) => result.hung).length;
   if (hung > 0) {
     const share = hung < cell.length ? ` (${hung} of ${cell.length})` : "";
@@ -110,6 +232,12 @@ function describe(cell: Cell | undefined): string {
   return `${time} ${[...new Set(winners.map(familyOf))].join(", ")}${mark}`;
 }
 
+/** With a space before, where there are any. */
+function marksOf(cell: Cell): string {
+  const marks = usualDeviations(cell).join("");
+  return marks && ` ${marks}`;
+}
+
 function seconds(cell: Cell): number {
   return Math.round(median(cell.map(({ result }) => result.ms)) / 1000);
 }
@@ -118,10 +246,44 @@ function familyOf(address: string): string {
   return address.includes(":") ? "v6" : "v4";
 }
 
+/** Pixels. */
 const LEFT = 160;
 const TOP = 84;
 const WIDTH = 84;
 const HEIGHT = 30;
+const LINE = 22;
+/** What an entry of the legend needs beside its words. */
+const SQUARE = 30;
+
+/**
+ * How late a cell is, in milliseconds beyond what any machine needs itself, by
+ * the class that paints it.
+ */
+const SHADES = [
+  { upTo: 10, shade: "good", meaning: "on time" },
+  { upTo: 500, shade: "late", meaning: "up to 0.5 s late" },
+  { upTo: Infinity, shade: "later", meaning: "later" },
+] as const;
+const HASTY = { shade: "hasty", meaning: "sooner than the standard allows" };
+const FAILED = { shade: "bad", meaning: "not at all" };
+/** Milliseconds before the schedule that count as sooner. */
+const SOONER = 5;
+
+const LEGEND = [...SHADES, HASTY, FAILED];
+/** Shorter than their meanings in the table. */
+const NOTE = "not as RFC 8305: † the next attempt too soon, " +
+  "‡ IPv4 first although IPv6 has a route, ° waits for both answers";
+
+const STYLE = `<style>
+  text { fill: #1f2328 } .card { fill: #ffffff }
+  .good { fill: #b7e3c0 } .late { fill: #fdf0b0 } .later { fill: #f9cf9c }
+  .bad { fill: #f2a3a3 } .hasty { fill: #d3cdf2 }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #e6edf3 } .card { fill: #0d1117 }
+    .good { fill: #1e5a33 } .late { fill: #6a5a12 } .later { fill: #85491a }
+    .bad { fill: #82303a } .hasty { fill: #473f7d }
+  }
+</style>`;
 
 function chart(grid: Grid): string {
   const { clients, sites } = grid;
@@ -130,7 +292,8 @@ function chart(grid: Grid): string {
     return site ? [{ site, heading }] : [];
   });
   const width = LEFT + WIDTH * columns.length + 16;
-  const height = TOP + HEIGHT * clients.length + 48;
+  const bottom = TOP + HEIGHT * clients.length;
+  const height = bottom + 2 * LINE + 14;
   const headings = columns.flatMap(({ heading }, x) =>
     heading.map((line, y) =>
       text(LEFT + WIDTH * (x + 0.5), 52 + 16 * y, line, "middle")
@@ -142,23 +305,18 @@ function chart(grid: Grid): string {
     }),
     ...columns.map(({ site }, x) => square(x, y, grid.find(client, site))),
   ]);
+  const title = "Time to connect in broken networks, in milliseconds";
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" ` +
     'font-family="system-ui, sans-serif" font-size="13" role="img">',
-    "<title>Time to connect in broken networks, in milliseconds</title>",
-    `<rect width="${width}" height="${height}" rx="8" fill="#ffffff"/>`,
-    text(
-      16,
-      26,
-      "Time to connect in broken networks, in milliseconds",
-      "start",
-      {
-        isBold: true,
-      },
-    ),
+    `<title>${title}</title>`,
+    STYLE,
+    `<rect width="${width}" height="${height}" rx="8" class="card"/>`,
+    text(16, 26, title, "start", { isBold: true }),
     ...headings,
     ...rows,
-    ...legend(TOP + HEIGHT * clients.length + 16),
+    ...legend(bottom + 16, width),
+    text(LEFT, bottom + 27 + LINE, NOTE, "start"),
     "</svg>",
     "",
   ].join("\n");
@@ -168,42 +326,40 @@ function square(x: number, y: number, cell: Cell | undefined): string {
   if (!cell) return "";
   const left = LEFT + WIDTH * x;
   const top = TOP + HEIGHT * y;
-  const { colour, label } = paint(cell);
   return `<rect x="${left + 1}" y="${top + 1}" width="${WIDTH - 2}" ` +
-    `height="${HEIGHT - 2}" rx="4" fill="${colour}"/>` +
-    text(left + WIDTH / 2, top + HEIGHT * 0.65, label, "middle");
+    `height="${HEIGHT - 2}" rx="4" class="${shadeOf(cell)}"/>` +
+    text(left + WIDTH / 2, top + HEIGHT * 0.65, labelOf(cell), "middle");
 }
 
-function paint(cell: Cell): { colour: string; label: string } {
-  const [{ site }] = cell;
-  const connected = cell.every(({ result }) => result.address);
-  if (!connected) {
-    const isHung = cell.some(({ result }) => result.hung);
-    return {
-      colour: FAILED.colour,
-      label: isHung ? `> ${seconds(cell)} s` : "fails",
-    };
+function labelOf(cell: Cell): string {
+  if (cell.every(({ result }) => result.address)) {
+    return `${Math.round(medianTime(cell)!)}${marksOf(cell)}`;
   }
-  const time = medianTime(cell)!;
-  const late = time - schedule(site).end;
-  const { colour } = COLOURS.find(({ upTo }) => late <= upTo)!;
-  return {
-    colour,
-    label: `${Math.round(time)}${isShortcut(cell) ? " †" : ""}`,
-  };
+  const isHung = cell.some(({ result }) => result.hung);
+  return isHung ? `> ${seconds(cell)} s` : "fails";
 }
 
-function legend(top: number): string[] {
-  const entries = [
-    ...COLOURS,
-    FAILED,
-    { colour: "#ffffff", meaning: "† ahead of the standard" },
-  ];
-  return entries.flatMap(({ colour, meaning }, i) => {
-    const left = LEFT + 160 * i;
+function shadeOf(cell: Cell): string {
+  if (!cell.every(({ result }) => result.address)) return FAILED.shade;
+  const { end, starts } = schedule(cell[0].site);
+  const late = medianTime(cell)! - end;
+  if (late < -SOONER) return HASTY.shade;
+  return SHADES.find(({ upTo }) => late - allowance(starts) <= upTo)!.shade;
+}
+
+/** The entries share the width of the chart by the length of their words. */
+function legend(top: number, width: number): string[] {
+  const letters = LEGEND.reduce((sum, { meaning }) => sum + meaning.length, 0);
+  const spare = width - LEFT - 16 - SQUARE * LEGEND.length;
+  let left = LEFT;
+  return LEGEND.flatMap(({ shade, meaning }) => {
+    const at = left;
+    left += SQUARE + spare * meaning.length / letters;
     return [
-      `<rect x="${left}" y="${top}" width="12" height="12" rx="3" fill="${colour}"/>`,
-      text(left + 18, top + 11, meaning, "start"),
+      `<rect x="${
+        at.toFixed(1)
+      }" y="${top}" width="12" height="12" rx="3" class="${shade}"/>`,
+      text(at + 18, top + 11, meaning, "start"),
     ];
   });
 }
@@ -217,5 +373,6 @@ function text(
 ): string {
   const weight = isBold ? ' font-weight="600"' : "";
   const escaped = content.replace(/&/g, "&amp;").replace(/</g, "&lt;");
-  return `<text x="${x}" y="${y}" text-anchor="${anchor}" fill="#1f2328"${weight}>${escaped}</text>`;
+  const [left, top] = [x, y].map((each) => +each.toFixed(1));
+  return `<text x="${left}" y="${top}" text-anchor="${anchor}"${weight}>${escaped}</text>`;
 }

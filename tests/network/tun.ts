@@ -24,6 +24,7 @@ const libc = Deno.dlopen("libc.so.6", {
     parameters: ["buffer", "u64", "buffer", "pointer"],
     result: "i32",
   },
+  clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
   sched_setscheduler: { parameters: ["i32", "i32", "buffer"], result: "i32" },
 });
 
@@ -34,6 +35,7 @@ const IFF_TUN = 1;
 const IFF_NO_PI = 0x1000;
 const POLLIN = 1;
 const SCHED_FIFO = 1;
+const CLOCK_MONOTONIC = 1;
 const STDIN = 0;
 
 /** Larger than any packet of these devices (MTU 1500). */
@@ -73,6 +75,14 @@ export class Tun {
   write(packet: Uint8Array<ArrayBuffer>): void {
     libc.symbols.write(this.fd, packet, BigInt(packet.length));
   }
+}
+
+/** The kernel's clock, in milliseconds: what it writes into packets. */
+export function kernelTime(): number {
+  const time = new DataView(new ArrayBuffer(16));
+  libc.symbols.clock_gettime(CLOCK_MONOTONIC, new Uint8Array(time.buffer));
+  const nanoseconds = time.getBigInt64(8, true);
+  return Number(time.getBigInt64(0, true)) * 1e3 + Number(nanoseconds) / 1e6;
 }
 
 /** Has this thread run before all others, as far as the system allows it. */

@@ -42,6 +42,7 @@ const parts: Record<string, Part> = {
   consumer: checkConsumer,
   bundles: () => testProgram("tests/bundles/run.ts"),
   workerd: () => testProgram("tests/workerd/run.ts"),
+  network: () => testProgram("tests/network/run.ts", "--fast"),
   drivers: () => testProgram("tests/drivers/run.ts"),
   docs: async () => quietly(deno("doc", "--lint", ...await entryPoints())),
   publish: () => quietly(deno("publish", "--dry-run", "--allow-dirty")),

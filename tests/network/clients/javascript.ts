@@ -183,7 +183,7 @@ const jobs: Job[] = JSON.parse(readFileSync(file!, "utf8"));
 const dial = await dialers[name!]!();
 for (const job of jobs) {
   console.log(JSON.stringify(await run(dial, job)));
-  await sleep(20);
+  await sleep(job.rest);
 }
 // An abandoned lookup would keep the process for seconds.
 process.exit();

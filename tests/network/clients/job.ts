@@ -15,6 +15,8 @@ export interface Job {
   readonly ca: string | null;
   /** Milliseconds until the caller gives up. */
   readonly patience: number;
+  /** Milliseconds to wait afterwards, until no lookup holds up the next. */
+  readonly rest: number;
 }
 
 /** What came of it. */

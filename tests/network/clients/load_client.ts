@@ -20,18 +20,24 @@ import { listLiveSockets } from "./socket_table.ts";
 
 /** What to do. */
 export interface LoadPlan {
-  readonly connects: number;
-  /** How many at a time. */
+  /** What to do one after the other. */
+  readonly phases: readonly LoadPhase[];
+  /** How many connects at a time. */
   readonly parallel: number;
   /** How many connections to hold all the while. */
   readonly pool: number;
-  /** Each gets the same share. */
-  readonly hosts: readonly LoadHost[];
   /** Connects per round of the comparison with the raw primitive. */
   readonly round: number;
   readonly tcpPort: number;
   readonly tlsPort: number;
   readonly ca: string;
+}
+
+/** A part of the load. */
+export interface LoadPhase {
+  readonly connects: number;
+  /** Each gets the same share. */
+  readonly hosts: readonly LoadHost[];
 }
 
 /** A host of the plan. */
@@ -48,33 +54,46 @@ export interface LoadHost {
 /** What a process holds at a moment. */
 export interface Sample {
   readonly descriptors: number;
+  /** TCP sockets that are open or opening. */
+  readonly sockets: number;
   /** Timers that are set. */
   readonly timers: number;
   /** Megabytes, after collecting garbage but for samples under load. */
   readonly heap: number;
-  /** Sockets by state and address, most first. */
-  readonly sockets: Readonly<Record<string, number>>;
+  /** How many of the sockets are connected, by the server's address. */
+  readonly connected: Readonly<Record<string, number>>;
 }
 
 /** What it was like. */
 export interface LoadReport {
+  /** In the order of the plan. */
+  readonly phases: readonly PhaseReport[];
+  /** Milliseconds for a round: medians. */
+  readonly raw: number;
+  readonly ours: number;
+  /** How many connections were handed over, by all that connects here. */
+  readonly handedOver: number;
+}
+
+/** What a phase was like. */
+export interface PhaseReport {
   readonly before: Sample;
   readonly during: readonly Sample[];
   readonly after: Sample;
   /** How each host's connects ended, in the order of the plan. */
   readonly outcomes: readonly Readonly<Record<string, number>>[];
   readonly seconds: number;
-  /** Milliseconds for a round: medians. */
-  readonly raw: number;
-  readonly ours: number;
 }
 
-const ROUNDS = 7;
+const ROUNDS = 11;
 const WARM_UPS = 2;
+/** Connects per host before anything is counted. */
+const LEAST_WARM_UPS = 50;
 /** Long enough for a closed socket to be forgotten by the runtime. */
 const SETTLE = 500;
 
 const { setTimeout: systemSetTimeout } = globalThis;
+let handedOver = 0;
 /** Tells how many timers are set; counted from after the comparison. */
 let timers: () => number;
 const plan: LoadPlan = JSON.parse(readFileSync(process.argv[2]!, "utf8"));
@@ -85,25 +104,14 @@ await main();
 async function main(): Promise<void> {
   const { raw, ours } = await compare();
   timers = countTimers();
-  await soak("warmup", plan.connects / 20, () => {});
+  for (const { hosts, connects } of plan.phases) {
+    const warmUps = Math.max(connects / 20, LEAST_WARM_UPS * hosts.length);
+    await soak(hosts, "warmup", warmUps, () => {});
+  }
   const pool = await openPool();
-  const before = await settledSample();
-  const during: Sample[] = [];
-  const start = performance.now();
-  const outcomes = await soak("load", plan.connects, (done) => {
-    if (done % (plan.connects / 10) === 0) during.push(sample());
-  });
-  const seconds = (performance.now() - start) / 1000;
-  const after = await settledSample();
-  const report: LoadReport = {
-    before,
-    during,
-    after,
-    outcomes,
-    seconds,
-    raw,
-    ours,
-  };
+  const phases: PhaseReport[] = [];
+  for (const phase of plan.phases) phases.push(await run(phase));
+  const report: LoadReport = { phases, raw, ours, handedOver };
   console.log(JSON.stringify(report));
   await new Promise((resolve) => process.stdin.once("data", resolve));
   const worked = await Promise.all(pool.map(usePooled));
@@ -111,23 +119,32 @@ async function main(): Promise<void> {
   process.exit();
 }
 
+async function run({ hosts, connects }: LoadPhase): Promise<PhaseReport> {
+  const before = await settledSample();
+  const during: Sample[] = [];
+  const start = performance.now();
+  const outcomes = await soak(hosts, "load", connects, (done) => {
+    if (done % Math.ceil(connects / 10) === 0) during.push(sample());
+  });
+  const seconds = (performance.now() - start) / 1000;
+  return { before, during, after: await settledSample(), outcomes, seconds };
+}
+
 /** Connects to one host after the other, `parallel` at a time. */
 async function soak(
+  hosts: readonly LoadHost[],
   word: string,
   connects: number,
   onDone: (done: number) => void,
 ): Promise<Record<string, number>[]> {
-  const outcomes = plan.hosts.map((): Record<string, number> => ({}));
+  const outcomes = hosts.map((): Record<string, number> => ({}));
   let next = 0;
   let done = 0;
   async function work(): Promise<void> {
     while (next < connects) {
       const number = next++;
-      const index = number % plan.hosts.length;
-      const outcome = await connectOnce(
-        plan.hosts[index]!,
-        `${word}${number}`,
-      );
+      const index = number % hosts.length;
+      const outcome = await connectOnce(hosts[index]!, `${word}${number}`);
       outcomes[index]![outcome] = (outcomes[index]![outcome] ?? 0) + 1;
       onDone(++done);
     }
@@ -140,6 +157,7 @@ async function connectOnce(host: LoadHost, word: string): Promise<string> {
   let connection: Connection;
   try {
     connection = await open(host, word);
+    handedOver++;
   } catch (error) {
     const { name, code } = error as { name: string; code?: unknown };
     return typeof code === "string" ? code : name;
@@ -164,14 +182,21 @@ function open(
   });
 }
 
-function openPool(): Promise<Connection[]> {
-  const healthy = plan.hosts.filter(({ addresses }) => addresses);
-  return Promise.all(
+async function openPool(): Promise<Connection[]> {
+  const healthy = healthyHosts();
+  const pool = await Promise.all(
     Array.from(
       { length: plan.pool },
       (_, i) => open(healthy[i % healthy.length]!, `pool${i}`),
     ),
   );
+  handedOver += pool.length;
+  return pool;
+}
+
+function healthyHosts(): LoadHost[] {
+  return plan.phases.flatMap(({ hosts }) => hosts)
+    .filter(({ addresses }) => addresses);
 }
 
 /** Whether the server still answers. */
@@ -192,9 +217,7 @@ async function usePooled(connection: Connection): Promise<boolean> {
 
 /** What a connect costs here and with the platform's own call, by turns. */
 async function compare(): Promise<{ raw: number; ours: number }> {
-  const addresses = plan.hosts.flatMap(({ addresses }) =>
-    addresses ? [addresses] : []
-  );
+  const addresses = healthyHosts().map(({ addresses }) => addresses!);
   const raw: number[] = [];
   const ours: number[] = [];
   for (let round = -WARM_UPS; round < ROUNDS; round++) {
@@ -202,25 +225,33 @@ async function compare(): Promise<{ raw: number; ours: number }> {
       { length: plan.round },
       (_, i) => addresses[i % addresses.length]!,
     );
-    const times = [
-      await timeRound(pairs, dialRaw),
-      await timeRound(pairs, dialOurs),
-    ];
+    const times = { raw: 0, ours: 0 };
+    const dials = [["raw", dialRaw], ["ours", dialOurs]] as const;
+    // Neither is always the one that finds the other's leavings.
+    const order = round % 2 === 0 ? dials : dials.toReversed();
+    for (const [name, dial] of order) {
+      times[name] = await timeRound(pairs, dial);
+    }
     if (round < 0) continue;
-    raw.push(times[0]!);
-    ours.push(times[1]!);
+    raw.push(times.raw);
+    ours.push(times.ours);
   }
   return { raw: median(raw), ours: median(ours) };
 }
 
 async function timeRound(
   pairs: readonly (readonly string[])[],
-  dial: (pair: readonly string[]) => Promise<unknown>,
+  dial: Dial,
 ): Promise<number> {
   const start = performance.now();
   const queue = pairs.values();
   await Promise.all(Array.from({ length: plan.parallel }, async () => {
-    for (const pair of queue) await dial(pair);
+    for (const pair of queue) {
+      const { signal } = new AbortController();
+      const close = await dial(pair, signal);
+      handedOver++;
+      close();
+    }
   }));
   const took = performance.now() - start;
   // What is left of closing must not slow the next round down.
@@ -228,33 +259,58 @@ async function timeRound(
   return took;
 }
 
-async function dialRaw([address]: readonly string[]): Promise<void> {
-  if ("Deno" in globalThis) {
-    const options = { hostname: address!, port: plan.tcpPort };
-    (await Deno.connect(options)).close();
-    return;
-  }
-  await new Promise<void>((resolve, reject) => {
+/** Connects to addresses of one host; what it gives closes at once. */
+type Dial = (
+  addresses: readonly string[],
+  signal: AbortSignal,
+) => Promise<() => void>;
+
+/** The platform's own, to the first address, so that it can be cancelled. */
+async function dialRaw(
+  [hostname]: readonly string[],
+  signal: AbortSignal,
+): Promise<() => void> {
+  const options = { hostname: hostname!, port: plan.tcpPort, signal };
+  if (!("Deno" in globalThis)) return await dialNode(options);
+  const connection = await Deno.connect(options);
+  return () => connection.close();
+}
+
+function dialNode({ hostname, port, signal }: {
+  readonly hostname: string;
+  readonly port: number;
+  readonly signal: AbortSignal;
+}): Promise<() => void> {
+  return new Promise((resolve, reject) => {
     const socket = net.connect({
-      host: address!,
-      port: plan.tcpPort,
+      host: hostname,
+      port,
       autoSelectFamily: false,
     });
+    const cancel = () => {
+      socket.destroy();
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", cancel);
     socket.once("error", reject);
     socket.once("connect", () => {
-      socket.destroy();
-      resolve();
+      signal.removeEventListener("abort", cancel);
+      resolve(() => socket.destroy());
     });
   });
 }
 
-async function dialOurs(addresses: readonly string[]): Promise<void> {
+async function dialOurs(
+  addresses: readonly string[],
+  signal: AbortSignal,
+): Promise<() => void> {
   const connection = await connect({
     hostname: "raw.he.test",
     port: plan.tcpPort,
     resolver: staticResolver(addresses),
+    signal,
   });
-  connection.close().catch(() => {});
+  return () => void connection.close("dropped");
 }
 
 async function settledSample(): Promise<Sample> {
@@ -266,16 +322,20 @@ async function settledSample(): Promise<Sample> {
 }
 
 function sample(): Sample {
-  const sockets: Record<string, number> = {};
-  for (const { state, remoteAddress } of listLiveSockets()) {
-    const key = `${state} ${remoteAddress}`;
-    sockets[key] = (sockets[key] ?? 0) + 1;
+  // Before the long tables are read, whose text is garbage.
+  const heap = process.memoryUsage().heapUsed / 2 ** 20;
+  const sockets = listLiveSockets();
+  const connected: Record<string, number> = {};
+  for (const { state, remoteAddress } of sockets) {
+    if (state !== "ESTABLISHED") continue;
+    connected[remoteAddress] = (connected[remoteAddress] ?? 0) + 1;
   }
   return {
     descriptors: readdirSync("/proc/self/fd").length,
+    sockets: sockets.length,
     timers: timers(),
-    heap: process.memoryUsage().heapUsed / 2 ** 20,
-    sockets,
+    heap,
+    connected,
   };
 }
 
