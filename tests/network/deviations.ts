@@ -10,7 +10,7 @@ import { schedule } from "./schedule.ts";
 import type { Attempt } from "./wire_log.ts";
 
 /** A way to depart from the standard, by the mark it has in the report. */
-export type Deviation = "†" | "‡" | "°";
+export type Deviation = "†" | "‡" | "°" | "§";
 
 /** What the marks mean. */
 export const MEANINGS: Readonly<Record<Deviation, string>> = {
@@ -18,6 +18,7 @@ export const MEANINGS: Readonly<Record<Deviation, string>> = {
     "less than 10 ms after a failure (section 5)",
   "‡": "IPv4 first where IPv6 was known and has a route (section 4)",
   "°": "waits for both answers where one is enough (section 3)",
+  "§": "dials IPv4 in another order than DNS gave (RFC 6724, rule 10)",
 };
 
 /** All marks. */
@@ -32,7 +33,12 @@ const TOLERANCE = 5;
 
 /** How a client departs from the standard in one run. */
 export function deviationsOf(run: Run): Deviation[] {
-  const found = { "†": isHasty(run), "‡": isIPv4First(run), "°": waits(run) };
+  const found = {
+    "†": isHasty(run),
+    "‡": isIPv4First(run),
+    "°": waits(run),
+    "§": isReordered(run),
+  };
   return DEVIATIONS.filter((deviation) => found[deviation]);
 }
 
@@ -70,6 +76,13 @@ function waits({ site, attempts, result }: Run): boolean {
   if (!planned?.isRouted || lastAnswer <= planned.time) return false;
   const first = attempts[0] ? startOf(attempts[0]) : Infinity;
   return first - result.start > planned.time + 2 * TOLERANCE;
+}
+
+function isReordered({ site, attempts }: Run): boolean {
+  const addresses = [...new Set(attempts.map(({ address }) => address))];
+  const places = addresses.map((address) => site.a.indexOf(address))
+    .filter((place) => place >= 0);
+  return places.some((place, index) => place !== index);
 }
 
 /** The site with all answers at once, so that only the order counts. */
