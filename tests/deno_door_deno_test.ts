@@ -19,22 +19,17 @@ import type { HappyEyeballsEvent } from "../src/events.ts";
 import { staticResolver } from "../src/resolvers/static.ts";
 import { certificate } from "./certs/read.ts";
 import { test } from "./harness.ts";
-import type { Behaviour, Peer, ServerOptions } from "./runtime_conformance.ts";
+import {
+  type Behaviour,
+  echo,
+  type ServerOptions,
+} from "./runtime_conformance.ts";
 import { loopback } from "./servers.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const silent: Behaviour = () => {};
 const caCerts = [certificate("ca")];
-
-async function echo(peer: Peer): Promise<void> {
-  for (;;) {
-    const bytes = await peer.read();
-    if (bytes === null) break;
-    await peer.write(bytes);
-  }
-  await peer.end();
-}
 
 async function withServer(
   behaviour: Behaviour,

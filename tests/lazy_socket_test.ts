@@ -22,17 +22,11 @@ import {
 import { ConnectError } from "../src/errors.ts";
 import { createConnection, LazySocket } from "../src/entry/node.ts";
 import { test } from "./harness.ts";
-import type { Peer, Server } from "./runtime_conformance.ts";
+import { echo, type Server } from "./runtime_conformance.ts";
 import { loopback } from "./servers.ts";
 
 const MIB = 2 ** 20;
 const text = new TextEncoder();
-
-/** Sends back what it gets, and ends when the client does. */
-async function echo(peer: Peer): Promise<void> {
-  for (let bytes; (bytes = await peer.read());) await peer.write(bytes);
-  await peer.end();
-}
 
 /** A socket that will connect to `server`. */
 function towards(server: Server, options = {}): LazySocket {

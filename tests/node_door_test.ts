@@ -34,17 +34,11 @@ import { staticResolver } from "../src/resolvers/static.ts";
 import type { HappyEyeballsEvent } from "../src/events.ts";
 import { certificate } from "./certs/read.ts";
 import { runtimeName, test } from "./harness.ts";
-import type { Peer, Server } from "./runtime_conformance.ts";
+import { echo, type Server } from "./runtime_conformance.ts";
 import { loopback } from "./servers.ts";
 
 const encoder = new TextEncoder();
 const { ca } = loopback.certificates;
-
-/** Sends back what it gets, and ends when the client does. */
-async function echo(peer: Peer): Promise<void> {
-  for (let bytes; (bytes = await peer.read());) await peer.write(bytes);
-  await peer.end();
-}
 
 function options({ endpoint }: Server): { hostname: string; port: number } {
   return { hostname: endpoint.address, port: endpoint.port };

@@ -119,7 +119,7 @@ const silent: Behaviour = () => {};
 const MIB = 1024 * 1024;
 
 /** Sends back what comes, then FIN after FIN. */
-async function echo(peer: Peer): Promise<void> {
+export async function echo(peer: Peer): Promise<void> {
   for (;;) {
     const bytes = await peer.read();
     if (bytes === null) break;

@@ -30,22 +30,18 @@ import {
 } from "../src/entry/sockets.ts";
 import { ConnectError } from "../src/errors.ts";
 import { runtimeName, test } from "./harness.ts";
-import type { Behaviour, Peer, Server } from "./runtime_conformance.ts";
+import {
+  type Behaviour,
+  echo,
+  type Peer,
+  type Server,
+} from "./runtime_conformance.ts";
 import { loopback } from "./servers.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const MIB = 1024 * 1024;
 const silent: Behaviour = () => {};
-
-async function echo(peer: Peer): Promise<void> {
-  for (;;) {
-    const bytes = await peer.read();
-    if (bytes === null) break;
-    await peer.write(bytes);
-  }
-  await peer.end();
-}
 
 /** All that a peer gets until FIN. */
 async function receive(peer: Peer): Promise<string> {
