@@ -25,7 +25,7 @@ import {
   type ConnectOptions,
   type Settings,
 } from "./options.ts";
-import { loadedRuntime, loadRuntime } from "./runtime/detect.ts";
+import { detectRuntime } from "./runtime/detect.ts";
 import type { Dialler, DialOptions, Runtime } from "./runtime/runtime.ts";
 
 /**
@@ -55,15 +55,15 @@ import type { Dialler, DialOptions, Runtime } from "./runtime/runtime.ts";
  * @throws `signal.reason` when the caller aborts; what `allow` throws.
  */
 export function connect(options: ConnectOptions): Promise<Connection> {
-  return connectOn(() => loadedRuntime() ?? loadRuntime(), options);
+  return connectOn(detectRuntime, options);
 }
 
-/** {@linkcode connect} on the platform that `load` gives. */
+/** {@linkcode connect} on the platform that `detect` gives. */
 export function connectOn(
-  load: () => Runtime | Promise<Runtime>,
+  detect: () => Runtime,
   options: ConnectOptions,
 ): Promise<Connection> {
-  return connectBy(load, options, discard);
+  return connectBy(detect, options, discard);
 }
 
 /**
@@ -71,13 +71,13 @@ export function connectOn(
  * the doors share. `discard` gets what came too late.
  */
 export async function connectBy<T>(
-  load: () => Dialler<T> | Promise<Dialler<T>>,
+  detect: () => Dialler<T>,
   options: ConnectOptions,
   discard: (value: T) => unknown,
 ): Promise<T> {
   const settings = checkOptions(options);
   const dial = checkDialOptions(options, settings.host);
-  const dialler = await load();
+  const dialler = detect();
   dialler.check?.(dial, settings.localAddresses.map(({ text }) => text));
 
   if (mustDelegate(dialler, settings, dial)) {

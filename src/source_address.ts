@@ -17,7 +17,7 @@ import {
 import type { AskSource } from "./core/candidates.ts";
 import type { CallbackClock } from "./core/clock.ts";
 import type { HappyEyeballsOptions } from "./options.ts";
-import { loadedRuntime, loadRuntime } from "./runtime/detect.ts";
+import { detectRuntime } from "./runtime/detect.ts";
 
 /** How long an answer is kept, in milliseconds. */
 const KEPT_FOR = 1000;
@@ -34,12 +34,8 @@ interface KeptSource {
 const kept = new WeakMap<SourceAddress, Map<string, KeptSource>>();
 
 /** Asks the system, where the runtime has a way to. */
-const systemSourceAddress: SourceAddress = (destination) => {
-  const runtime = loadedRuntime();
-  return runtime
-    ? runtime.sourceAddress(destination)
-    : loadRuntime().then((runtime) => runtime.sourceAddress(destination));
-};
+const systemSourceAddress: SourceAddress = (destination) =>
+  detectRuntime().sourceAddress(destination);
 
 /** Makes `ask` safe (what it throws means unknown) and remembers its answers. */
 export function sourceAsker(

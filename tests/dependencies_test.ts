@@ -343,7 +343,7 @@ const good: readonly [file: string, source: string][] = [
   ["src/core/a.ts", `const a = "// no comment"; export { a };`],
   ["src/resolvers/a.ts", `import type { A } from "../options.ts";`],
   ["src/resolvers/system.ts", `import { a } from "../runtime/detect.ts";`],
-  ["src/runtime/detect.ts", `await import("./deno.ts");`],
+  ["src/runtime/detect.ts", `import { runtime } from "./deno.ts";`],
   [
     "src/runtime/node.ts",
     `import type { Socket } from "node:net";\nsetTimeout(a);`,

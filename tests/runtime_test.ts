@@ -4,14 +4,14 @@
  * @module
  */
 
-import { loadRuntime } from "../src/runtime/detect.ts";
+import { detectRuntime } from "../src/runtime/detect.ts";
 import { runtimeName } from "./harness.ts";
 import { runtimeConformance } from "./runtime_conformance.ts";
 import { loopback } from "./servers.ts";
 
 const isDeno = runtimeName === "deno";
 
-runtimeConformance(await loadRuntime(), loopback, {
+runtimeConformance(detectRuntime(), loopback, {
   // Deno 2.9: `Deno.startTls` has no such options.
   clientCertificates: !isDeno,
   // Deno 2.9: the descriptor stays open until the peer closes.

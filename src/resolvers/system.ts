@@ -12,13 +12,12 @@
  */
 
 import type { Resolver } from "../core/answer.ts";
-import { loadRuntime } from "../runtime/detect.ts";
+import { detectRuntime } from "../runtime/detect.ts";
 import { concurrentResolver } from "./concurrent.ts";
 
 /** The platform's resolver, asked for AAAA and A at once. The default. */
 export function systemResolver(): Resolver {
-  return concurrentResolver(async (hostname, family) => {
-    const runtime = await loadRuntime();
-    return await runtime.lookup(hostname, family);
-  });
+  return concurrentResolver((hostname, family) =>
+    detectRuntime().lookup(hostname, family)
+  );
 }

@@ -1,15 +1,20 @@
 /**
- * Which platform this is, and its adapter, loaded on first use.
+ * Which platform this is, and its adapter.
  *
  * Every platform with sockets has a `process` by now, and workerd even gives it
  * a Node version, so the order matters: what is only itself comes first, Node
- * last. The adapter is imported dynamically, so that no platform runs the code
- * of another.
+ * last. The adapters are imported statically: a module behind an `import()` is
+ * kept whole by bundlers, with everything it shares with the rest, even where
+ * nobody connects. In return none of them may do anything when it is loaded.
  *
  * @module
  */
 
+import { runtime as bun } from "./bun.ts";
+import { runtime as deno } from "./deno.ts";
+import { runtime as node } from "./node.ts";
 import type { Runtime } from "./runtime.ts";
+import { runtime as workerd } from "./workerd.ts";
 
 /** A platform there is an adapter for. */
 export type RuntimeName = Runtime["name"];
@@ -25,14 +30,7 @@ export interface PlatformGlobals {
     | undefined;
 }
 
-const adapters: Record<RuntimeName, () => Promise<{ runtime: Runtime }>> = {
-  deno: () => import("./deno.ts"),
-  bun: () => import("./bun.ts"),
-  node: () => import("./node.ts"),
-  workerd: () => import("./workerd.ts"),
-};
-
-let loaded: Runtime | undefined;
+const adapters: Record<RuntimeName, Runtime> = { deno, bun, node, workerd };
 
 /** The platform's name; `undefined` where there is no adapter for it. */
 export function runtimeName(
@@ -46,24 +44,15 @@ export function runtimeName(
   return globals.process?.versions?.node ? "node" : undefined;
 }
 
-/** The adapter, if it has been loaded. */
-export function loadedRuntime(): Runtime | undefined {
-  return loaded;
-}
-
 /**
- * Loads the platform's adapter.
+ * The platform's adapter.
  *
  * @throws {TypeError} when there is none.
  */
-export async function loadRuntime(
-  globals?: PlatformGlobals,
-): Promise<Runtime> {
+export function detectRuntime(globals?: PlatformGlobals): Runtime {
   const name = runtimeName(globals);
-  if (!name) {
-    throw new TypeError(
-      "Cannot connect: TCP sockets take Deno, Bun, Node 20 or workerd",
-    );
-  }
-  return loaded ??= (await adapters[name]()).runtime;
+  if (name) return adapters[name];
+  throw new TypeError(
+    "Cannot connect: TCP sockets take Deno, Bun, Node 20 or workerd",
+  );
 }
