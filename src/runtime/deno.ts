@@ -85,10 +85,10 @@ interface DenoNamespace {
   };
 }
 
-const { Deno } = globalThis as unknown as { Deno: DenoNamespace };
+declare const Deno: DenoNamespace;
 
 /** How much to read where the caller brings no buffer; Deno's own streams do. */
-const CHUNK_SIZE = 64 * 1024;
+const CHUNK_SIZE = 65_536;
 
 /** Deno's errors that have no code, by class. */
 const CODES: Readonly<Record<string, string>> = {

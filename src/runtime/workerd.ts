@@ -43,7 +43,7 @@ interface SocketsModule {
 const MOST_IN_FLIGHT = 6;
 
 /** How much to read at once, in bytes. */
-const CHUNK_SIZE = 64 * 1024;
+const CHUNK_SIZE = 65_536;
 
 /** The adapter for workerd. */
 export const runtime: Runtime = {
