@@ -96,6 +96,8 @@ export async function connectBy<T>(
       discard,
       {
         source: [null].values(),
+        endpointOf: () => null,
+        delay: () => Infinity,
         facts: () => ({ answers: [], refusals: [] }),
       },
     ).result;

@@ -10,15 +10,15 @@
  * @module
  */
 
-import { checkFunction, invalid } from "./core/check.ts";
+import { check, checkOptional, isFunction } from "./core/check.ts";
 import type { Answer, RecordType } from "./core/answer.ts";
 import { Candidates } from "./core/candidates.ts";
 import type { Endpoint } from "./core/endpoint.ts";
 import { type IpAddress, parseIpAddress } from "./core/ip_address.ts";
 import {
   type AttemptControl,
+  type AttemptEvent,
   type Race,
-  type RaceEvent,
   type RaceSource,
   startRace,
 } from "./core/race.ts";
@@ -98,12 +98,11 @@ export async function happyEyeballs<T>(
     onDiscard?: ((value: T) => unknown) | undefined;
   },
 ): Promise<T> {
-  if (typeof attempt !== "function") {
-    throw invalid("connect", "attempt", "a function", attempt);
-  }
+  check("connect", "attempt", "a function", attempt, isFunction(attempt));
   const settings = checkOptions(options);
-  checkFunction("connect", "onDiscard", options.onDiscard);
-  return await raceEndpoints(settings, attempt, options.onDiscard ?? dispose);
+  const { onDiscard = dispose } = options;
+  checkOptional("connect", "onDiscard", "a function", onDiscard, onDiscard);
+  return await raceEndpoints(settings, attempt, onDiscard);
 }
 
 /** The engine behind {@linkcode happyEyeballs}, for options already checked. */
@@ -125,17 +124,20 @@ export function raceEndpoints<T>(
     mostInFlight,
     askSource: sourceAsker(clock, settings.sourceAddress),
     trustsLocalErrors: () => runtimeName() !== "bun",
-    onUrgent() {
+    onUrgent(newestTime) {
       // One at a time stays one at a time.
       if (settings.connectionAttemptDelay === Infinity) return;
-      race.wake(MINIMUM_CONNECTION_ATTEMPT_DELAY);
+      race.wake(newestTime + MINIMUM_CONNECTION_ATTEMPT_DELAY);
     },
   });
   const race = startEndpointRace(settings, attempt, discard, {
     source: candidates,
-    observe(event, endpoint) {
-      if (endpoint) candidates.observe(event, endpoint);
-      if (event.type !== "end") return;
+    endpointOf: (index) => candidates.attempted[index]!,
+    // No timer where there is nothing to look for.
+    delay: () =>
+      candidates.mayGoOn() ? settings.connectionAttemptDelay : Infinity,
+    observe: (event, endpoint) => candidates.observe(event, endpoint),
+    release() {
       candidates.return();
       queries?.abort();
     },
@@ -165,12 +167,17 @@ export function raceEndpoints<T>(
 
 /** A race whose events and error speak of endpoints. */
 export function startEndpointRace<T, E extends Endpoint | null>(
-  { clock, signal, hostname, port, connectionAttemptDelay, onEvent }: Settings,
+  { clock, signal, hostname, port, onEvent }: Settings,
   attempt: EndpointAttempt<T, E>,
   discard: (value: T) => unknown,
-  { source, observe, facts }: {
+  { source, endpointOf, delay, observe, release, facts }: {
     source: RaceSource<E>;
-    observe?: (event: RaceEvent, endpoint: E | undefined) => void;
+    /** The endpoint that the source gave out as the one of that index. */
+    endpointOf: (index: number) => E;
+    delay: () => number;
+    observe?: (event: AttemptEvent, endpoint: E) => void;
+    /** Called at the decision. */
+    release?: () => void;
     facts: () => Pick<ConnectFailure, "answers" | "refusals">;
   },
 ): Race<T> {
@@ -178,7 +185,7 @@ export function startEndpointRace<T, E extends Endpoint | null>(
   return startRace({
     source,
     attempt,
-    delay: () => connectionAttemptDelay,
+    delay,
     clock,
     signal,
     discard,
@@ -187,18 +194,21 @@ export function startEndpointRace<T, E extends Endpoint | null>(
       source
         ? source.cause
         : new ConnectError({ hostname, port, attempts, ...facts() }),
-    onEvent(event, item) {
-      const endpoint = item ?? null;
+    onEvent(event) {
+      if (event.type === "end" || event.type === "discard") {
+        if (event.type === "end") release?.();
+        onEvent?.(event);
+        return;
+      }
+      const endpoint = endpointOf(event.index);
       if (event.type === "attempt-end" && event.outcome === "failed") {
         const { index, startTime, time, error } = event;
         const duration = time - startTime;
         attempts[index] = { index, endpoint, startTime, duration, error };
       }
-      observe?.(event, item);
+      observe?.(event, endpoint);
       if (!onEvent) return;
-      if (event.type === "end" || event.type === "discard") {
-        onEvent(event);
-      } else if (endpoint || event.type === "attempt-end") {
+      if (endpoint || event.type === "attempt-end") {
         onEvent({ ...event, endpoint });
       } else {
         onEvent({ ...event, endpoint, delegated: true });

@@ -9,12 +9,11 @@
  */
 
 import {
-  checkFunction,
-  checkMethod,
-  checkNotNegative,
-  checkNumber,
-  checkObject,
-  invalid,
+  check,
+  checkAtLeast,
+  checkOptional,
+  isFunction,
+  isObject,
 } from "./core/check.ts";
 import type { Resolver } from "./core/answer.ts";
 import type { Source } from "./core/address_selection.ts";
@@ -160,7 +159,7 @@ export interface Settings {
  * @throws {TypeError | RangeError} when one of them is wrong, naming it.
  */
 export function checkOptions(options: HappyEyeballsOptions): Settings {
-  checkObject("connect", "options", options);
+  check("connect", "options", "an object", options, isObject(options));
   const {
     hostname,
     port,
@@ -177,29 +176,32 @@ export function checkOptions(options: HappyEyeballsOptions): Settings {
     clock,
   } = options;
   const host = parseHostname(hostname);
-  checkNumber("connect", "port", port, "an integer from 1 to 65535", isPort);
-  checkMethod("connect", "signal", signal, "an AbortSignal", "throwIfAborted");
+  checkInteger("port", "an integer from 1 to 65535", port, 65_535);
+  checkOptional(
+    "connect",
+    "signal",
+    "an AbortSignal",
+    signal,
+    signal?.addEventListener,
+  );
   checkFamily(family, host);
-  checkFunction("connect", "resolver", resolver);
-  checkNumber(
+  checkOptionalFunction("resolver", resolver);
+  checkAtLeast(
     "connect",
     "connectionAttemptDelay",
+    LEAST_CONNECTION_ATTEMPT_DELAY,
     connectionAttemptDelay,
-    `at least ${LEAST_CONNECTION_ATTEMPT_DELAY}`,
-    (ms) => ms >= LEAST_CONNECTION_ATTEMPT_DELAY,
   );
-  checkNotNegative("connect", "resolutionDelay", resolutionDelay);
-  checkNumber(
-    "connect",
+  checkAtLeast("connect", "resolutionDelay", 0, resolutionDelay);
+  checkInteger(
     "preferredAddressFamilyCount",
-    preferredAddressFamilyCount,
     "an integer of at least 1",
-    (count) => Number.isInteger(count) && count >= 1,
+    preferredAddressFamilyCount,
   );
-  checkFunction("connect", "allow", allow);
-  checkFunction("connect", "sourceAddress", sourceAddress);
-  checkFunction("connect", "onEvent", onEvent);
-  checkMethod("connect", "clock", clock, "a Clock", "sleep");
+  checkOptionalFunction("allow", allow);
+  checkOptionalFunction("sourceAddress", sourceAddress);
+  checkOptionalFunction("onEvent", onEvent);
+  checkOptional("connect", "clock", "a Clock", clock, clock?.sleep);
   return {
     hostname,
     host,
@@ -246,7 +248,7 @@ export function checkDialOptions(
  * @throws {TypeError} when one of them is wrong, naming it.
  */
 export function checkTlsOptions(options: TlsOptions): TlsOptions {
-  checkObject("connect", "tls", options);
+  check("connect", "tls", "an object", options, isObject(options));
   const { serverName, alpnProtocols, caCerts, cert, key } = options;
   checkText("tls.cert", cert);
   checkText("tls.key", key);
@@ -273,19 +275,28 @@ export function checkTlsOptions(options: TlsOptions): TlsOptions {
 }
 
 function checkBoolean(name: string, value: boolean): void {
-  if (typeof value !== "boolean") {
-    throw invalid("connect", name, "a boolean", value);
-  }
+  check("connect", name, "a boolean", value, typeof value === "boolean");
 }
 
-const isPort = (port: number) =>
-  Number.isInteger(port) && port >= 1 && port <= 65_535;
+/** An integer from 1 to `most`. */
+function checkInteger(
+  name: string,
+  wanted: string,
+  value: number,
+  most = Infinity,
+): void {
+  const isRight = Number.isInteger(value) && value >= 1 && value <= most;
+  const Kind = typeof value === "number" ? RangeError : TypeError;
+  check("connect", name, wanted, value, isRight, Kind);
+}
+
+function checkOptionalFunction(name: string, value: unknown): void {
+  checkOptional("connect", name, "a function", value, value);
+}
 
 function checkFamily(family: Family | undefined, host: Host): void {
   if (family === undefined) return;
-  if (family !== 4 && family !== 6) {
-    throw invalid("connect", "family", "4 or 6", family);
-  }
+  check("connect", "family", "4 or 6", family, family === 4 || family === 6);
   if (host.kind === "literal" && host.address.family !== family) {
     throw new TypeError(
       `Cannot connect: hostname must be of family ${family}, got ${host.address.text}`,
@@ -298,35 +309,41 @@ function parseLocalAddresses(
 ): readonly IpAddress[] {
   if (addresses === undefined) return [];
   const wanted = "an iterable of IP literals";
-  if (
-    typeof addresses === "string" ||
-    typeof addresses?.[Symbol.iterator] !== "function"
-  ) {
-    throw invalid("connect", "localAddresses", wanted, addresses);
-  }
+  const isRight = typeof addresses !== "string" &&
+    isFunction(addresses?.[Symbol.iterator]);
+  check("connect", "localAddresses", wanted, addresses, isRight);
   return Array.from(addresses, (text) => {
     const address = typeof text === "string" ? parseIpAddress(text) : null;
-    if (!address) throw invalid("connect", "localAddresses", wanted, text);
+    check("connect", "localAddresses", wanted, text, address !== null);
     return address;
   });
 }
 
 function checkName(serverName: string): string {
-  const wanted = "a host name";
-  let host: Host;
+  const name = nameOrNull(serverName);
+  check(
+    "connect",
+    "tls.serverName",
+    "a host name",
+    serverName,
+    name !== null,
+  );
+  return name;
+}
+
+function nameOrNull(hostname: string): string | null {
   try {
-    host = parseHostname(serverName);
+    const host = parseHostname(hostname);
+    return host.kind === "literal" ? null : tlsName(host.name);
   } catch {
-    throw invalid("connect", "tls.serverName", wanted, serverName);
+    return null;
   }
-  if (host.kind !== "literal") return tlsName(host.name);
-  throw invalid("connect", "tls.serverName", wanted, serverName);
 }
 
 function checkText(name: string, text: string | undefined): void {
-  if (text !== undefined && (typeof text !== "string" || text === "")) {
-    throw invalid("connect", name, "a string that is not empty", text);
-  }
+  const isText = typeof text === "string" && text !== "";
+  const isRight = text === undefined || isText;
+  check("connect", name, "a string that is not empty", text, isRight);
 }
 
 function checkTexts(
@@ -337,10 +354,10 @@ function checkTexts(
 ): readonly string[] | undefined {
   if (texts === undefined) return undefined;
   const kind = `an array of ${wanted}`;
-  if (!Array.isArray(texts)) throw invalid("connect", name, kind, texts);
-  const wrong = texts.findIndex((text) =>
-    typeof text !== "string" || !isRight(text)
-  );
-  if (wrong >= 0) throw invalid("connect", name, kind, texts[wrong]);
+  check("connect", name, kind, texts, Array.isArray(texts));
+  for (const text of texts) {
+    const isText = typeof text === "string";
+    check("connect", name, kind, text, isText && isRight(text));
+  }
   return [...texts];
 }

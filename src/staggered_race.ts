@@ -10,11 +10,11 @@
  */
 
 import {
-  checkFunction,
-  checkMethod,
-  checkNotNegative,
-  checkObject,
-  invalid,
+  check,
+  checkAtLeast,
+  checkOptional,
+  isFunction,
+  isObject,
 } from "./core/check.ts";
 import { callbackClock, type Clock } from "./core/clock.ts";
 import {
@@ -99,58 +99,53 @@ export function staggeredRace<A extends RaceAttempt>(
   options?: RaceOptions<Awaited<ReturnType<A>>>,
 ): Promise<Awaited<ReturnType<A>>>;
 export async function staggeredRace<T>(
-  attempts: Iterable<RaceAttempt<T>> | AsyncIterable<RaceAttempt<T>>,
+  attempts: Partial<
+    AsyncIterable<RaceAttempt<T>> & Iterable<RaceAttempt<T>>
+  >,
   options: RaceOptions<T> = {},
 ): Promise<T> {
-  const source = iterate(attempts);
-  checkObject("race", "options", options);
-  const { delay = 250, signal, onDiscard, onEvent, clock } = options;
-  if (typeof delay !== "function") checkNotNegative("race", "delay", delay);
-  checkMethod("race", "signal", signal, "an AbortSignal", "throwIfAborted");
-  checkFunction("race", "onDiscard", onDiscard);
-  checkFunction("race", "onEvent", onEvent);
-  checkMethod("race", "clock", clock, "a Clock", "sleep");
+  const open: (() => RaceSource<RaceAttempt<T>>) | undefined =
+    attempts?.[Symbol.asyncIterator] ?? attempts?.[Symbol.iterator];
+  check("race", "attempts", "an iterable", attempts, isFunction(open));
+  check("race", "options", "an object", options, isObject(options));
+  const { delay = 250, signal, onDiscard = dispose, onEvent, clock } = options;
+  const delayOf = (index: number) =>
+    checkAtLeast("race", "delay", 0, isFunction(delay) ? delay(index) : delay);
+  if (!isFunction(delay)) delayOf(0);
+  checkOptional(
+    "race",
+    "signal",
+    "an AbortSignal",
+    signal,
+    signal?.addEventListener,
+  );
+  checkOptional("race", "onDiscard", "a function", onDiscard, onDiscard);
+  checkOptional("race", "onEvent", "a function", onEvent, onEvent);
+  checkOptional("race", "clock", "a Clock", clock, clock?.sleep);
 
   return await startRace<RaceAttempt<T>, T>({
-    source,
+    source: open.call(attempts),
     attempt: (run, signal, control) => run(signal, control),
-    delay(index) {
-      if (typeof delay !== "function") return delay;
-      const ms = delay(index);
-      checkNotNegative("race", "delay", ms);
-      return ms;
-    },
+    delay: delayOf,
     clock: clock ? callbackClock(clock) : systemClock,
     signal,
-    discard: onDiscard ?? dispose,
+    discard: onDiscard,
     failure(errors, source) {
       if (source) errors.push(source.cause);
-      const message = "Cannot race: every attempt failed";
-      return new AggregateError(errors, message, source);
+      return new AggregateError(
+        errors,
+        "Cannot race: all attempts failed",
+        source,
+      );
     },
     onEvent,
   }).result;
 }
 
-/** An iterable as a source; its iterator is made at the first pull. */
-function iterate<A>(items: Iterable<A> | AsyncIterable<A>): RaceSource<A> {
-  const iterable = items as Partial<Iterable<A> & AsyncIterable<A>> | null;
-  const open: (() => RaceSource<A>) | undefined =
-    iterable?.[Symbol.asyncIterator] ?? iterable?.[Symbol.iterator];
-  if (typeof open !== "function") {
-    throw invalid("race", "attempts", "an iterable or async iterable", items);
-  }
-  let iterator: RaceSource<A> | undefined;
-  return {
-    next: () => (iterator ??= open.call(items)).next(),
-    return: () => iterator?.return?.(),
-  };
-}
+type MaybeDisposable = Partial<AsyncDisposable & Disposable> | null | undefined;
 
 /** Disposes of a value that nobody wants, where it says how. */
 export function dispose(value: unknown): unknown {
-  const resource = value as Partial<AsyncDisposable & Disposable> | null;
-  const dispose = resource?.[Symbol.asyncDispose] ??
-    resource?.[Symbol.dispose];
-  return dispose?.call(resource);
+  return ((value as MaybeDisposable)?.[Symbol.asyncDispose] ??
+    (value as MaybeDisposable)?.[Symbol.dispose])?.call(value as object);
 }

@@ -65,7 +65,7 @@ refuses("what is no object", TypeError, [
   [undefined, "options must be an object, got undefined"],
   [null, "options must be an object, got null"],
   ["example.test", 'options must be an object, got "example.test"'],
-  [() => {}, "options must be an object, got a function"],
+  [() => {}, "options must be an object, got function"],
 ]);
 
 const a63 = "a".repeat(63);
@@ -138,7 +138,7 @@ refuses("a port that is no number", TypeError, [
   [{ port: null }, port("null")],
   [{ port: "80" }, port('"80"')],
   [{ port: true }, port("true")],
-  [{ port: {} }, port("an object")],
+  [{ port: {} }, port("object")],
 ]);
 refuses("a wrong port", RangeError, [
   [{ port: 0 }, port("0")],
@@ -155,10 +155,10 @@ function port(got: string): string {
 
 refuses("an option of the wrong kind", TypeError, [
   [{ signal: null }, "signal must be an AbortSignal, got null"],
-  [{ signal: {} }, "signal must be an AbortSignal, got an object"],
+  [{ signal: {} }, "signal must be an AbortSignal, got object"],
   [
     { signal: new AbortController() },
-    "signal must be an AbortSignal, got an object",
+    "signal must be an AbortSignal, got object",
   ],
   [{ family: null }, "family must be 4 or 6, got null"],
   [{ family: 5 }, "family must be 4 or 6, got 5"],
@@ -176,7 +176,7 @@ refuses("an option of the wrong kind", TypeError, [
   [{ resolver: null }, "resolver must be a function, got null"],
   [
     { resolver: ["127.0.0.1"] },
-    "resolver must be a function, got an object",
+    "resolver must be a function, got object",
   ],
   [
     { connectionAttemptDelay: null },
@@ -217,9 +217,9 @@ refuses("an option of the wrong kind", TypeError, [
     { sourceAddress: "127.0.0.1" },
     'sourceAddress must be a function, got "127.0.0.1"',
   ],
-  [{ onEvent: {} }, "onEvent must be a function, got an object"],
+  [{ onEvent: {} }, "onEvent must be a function, got object"],
   [{ clock: null }, "clock must be a Clock, got null"],
-  [{ clock: { now: () => 0 } }, "clock must be a Clock, got an object"],
+  [{ clock: { now: () => 0 } }, "clock must be a Clock, got object"],
   [{ allowHalfOpen: "no" }, 'allowHalfOpen must be a boolean, got "no"'],
   [{ noDelay: 1 }, "noDelay must be a boolean, got 1"],
   [{ keepAlive: null }, "keepAlive must be a boolean, got null"],

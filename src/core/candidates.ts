@@ -23,7 +23,7 @@ import type { Answer, RecordType } from "./answer.ts";
 import type { CallbackClock } from "./clock.ts";
 import type { Endpoint, Family } from "./endpoint.ts";
 import { type Candidate, rank } from "./rank.ts";
-import type { RaceEvent, RaceSource } from "./race.ts";
+import type { AttemptEvent, RaceSource } from "./race.ts";
 
 /** Two attempts never start closer together, in milliseconds (RFC 8305 section 5). */
 const LEAST_DISTANCE = 10;
@@ -69,8 +69,11 @@ export interface CandidatesOptions {
   /** Whether the platform's codes tell a local error from one of the network. */
   readonly trustsLocalErrors: () => boolean;
   readonly clock: CallbackClock;
-  /** Called when a late answer of the preferred family should start early (A52). */
-  readonly onUrgent: () => void;
+  /**
+   * Called when a late answer of the preferred family should start early (A52),
+   * with the time of the newest start.
+   */
+  readonly onUrgent: (newestTime: number) => void;
 }
 
 /** An endpoint that is not dialled, and why. */
@@ -90,6 +93,8 @@ interface Known extends Candidate {
 export class Candidates implements RaceSource<Endpoint> {
   /** What is known and will not be dialled. */
   readonly refusals: Refusal[] = [];
+  /** What was given out, in this order. */
+  readonly attempted: Endpoint[] = [];
 
   readonly #options: CandidatesOptions;
   #stopped = false;
@@ -107,9 +112,9 @@ export class Candidates implements RaceSource<Endpoint> {
   #sourcesPending = 0;
   #sourcesDue = -Infinity;
 
-  readonly #attempted = new Set<Endpoint>();
   readonly #running = new Set<Endpoint>();
   #newest: Endpoint | undefined;
+  #newestTime = -Infinity;
   #floor = -Infinity;
   /** The family of an answer that came while only the other one was tried. */
   #late: Family | undefined;
@@ -144,16 +149,17 @@ export class Candidates implements RaceSource<Endpoint> {
   }
 
   /** Takes what happened to an endpoint it gave out. */
-  observe(event: RaceEvent, endpoint: Endpoint): void {
+  observe(event: AttemptEvent, endpoint: Endpoint): void {
     if (event.type === "attempt-start") {
       this.#running.add(endpoint);
       this.#newest = endpoint;
+      this.#newestTime = event.time;
       this.#late = undefined;
       const { address } = this.#known.get(endpoint.address)!;
       this.#floor = isLoopback(address)
         ? -Infinity
         : event.time + LEAST_DISTANCE;
-    } else if (event.type === "attempt-end") {
+    } else {
       this.#running.delete(endpoint);
       if (endpoint === this.#newest && this.#neverLeft(event)) {
         this.#floor = -Infinity;
@@ -170,7 +176,7 @@ export class Candidates implements RaceSource<Endpoint> {
     if (addresses.length > 0 && !this.#facts.has("given")) {
       this.#learn("given", addresses);
     }
-    if (this.ended()) return { done: true, value: undefined };
+    if (this.#ended()) return { done: true, value: undefined };
     return this.#startTime() <= this.#options.clock.now()
       ? this.#take()
       : this.#takeLater();
@@ -182,17 +188,25 @@ export class Candidates implements RaceSource<Endpoint> {
     this.#endPatience?.();
   }
 
+  /** Whether anything may come after an attempt that is about to start. */
+  mayGoOn(): boolean {
+    return !this.#hasHadEnough() && (this.#open || this.#hasFresh());
+  }
+
   /** Updates of answers are not waited for, but count while attempts run. */
-  ended(): boolean {
-    if (this.#stopped || this.#attempted.size >= MOST_ATTEMPTS) return true;
+  #ended(): boolean {
     const mayLearn = this.#unanswered.size > 0 ||
       (this.#open && this.#running.size > 0);
-    return !mayLearn && !this.#hasFresh();
+    return this.#hasHadEnough() || (!mayLearn && !this.#hasFresh());
+  }
+
+  #hasHadEnough(): boolean {
+    return this.#stopped || this.attempted.length >= MOST_ATTEMPTS;
   }
 
   async #takeLater(): Promise<IteratorResult<Endpoint, undefined>> {
     const { clock } = this.#options;
-    while (!this.ended()) {
+    while (!this.#ended()) {
       const wait = this.#startTime() - clock.now();
       if (wait <= 0) return this.#take();
       await this.#pause(wait);
@@ -215,7 +229,7 @@ export class Candidates implements RaceSource<Endpoint> {
 
   #take(): IteratorResult<Endpoint, undefined> {
     const endpoint = this.#firstFresh()!;
-    this.#attempted.add(endpoint);
+    this.attempted.push(endpoint);
     return { done: false, value: endpoint };
   }
 
@@ -356,7 +370,7 @@ export class Candidates implements RaceSource<Endpoint> {
     if (this.#stopped || !this.#late || now < this.#sourcesTime()) return;
     const isUrgent = this.#late === this.#preferredFamily() &&
       this.#late === this.#firstFresh()?.family;
-    if (isUrgent) this.#options.onUrgent();
+    if (isUrgent) this.#options.onUrgent(this.#newestTime);
   }
 
   /** IPv6 unless the caller or the routes say otherwise (A20). */
@@ -373,17 +387,19 @@ export class Candidates implements RaceSource<Endpoint> {
 
   #hasFresh(): boolean {
     return this.#standing.some(({ endpoints }) =>
-      endpoints.some((endpoint) => endpoint && !this.#attempted.has(endpoint))
+      endpoints.some((endpoint) =>
+        endpoint && !this.attempted.includes(endpoint)
+      )
     );
   }
 
   #firstFresh(): Endpoint | undefined {
     return rank(this.#standing, this.#options.preferredAddressFamilyCount)
-      .find((endpoint) => !this.#attempted.has(endpoint));
+      .find((endpoint) => !this.attempted.includes(endpoint));
   }
 
   /** Whether an attempt failed before any packet left the machine (A54). */
-  #neverLeft(event: Extract<RaceEvent, { type: "attempt-end" }>): boolean {
+  #neverLeft(event: Extract<AttemptEvent, { type: "attempt-end" }>): boolean {
     const error = event.error as { code?: unknown } | null | undefined;
     return event.outcome === "failed" && LOCAL_ERRORS.has(error?.code) &&
       event.time - event.startTime <= LOCAL_ERROR_TIME &&

@@ -8,81 +8,65 @@
  * @module
  */
 
-/** The error for an argument of the wrong kind. */
-export function invalid(
+/** Whether it can be called. */
+export const isFunction = (
+  value: unknown,
+): value is (...args: never[]) => unknown => typeof value === "function";
+
+/** Whether it has members, and is no function. */
+export const isObject = (value: unknown): value is object =>
+  Object(value) === value && !isFunction(value);
+
+/** Refuses `value` unless it `isRight`, with an error of `Kind`. */
+export function check(
   action: string,
   name: string,
   wanted: string,
   value: unknown,
+  isRight: boolean,
   Kind: new (message: string) => Error = TypeError,
-): Error {
-  return new Kind(
-    `Cannot ${action}: ${name} must be ${wanted}, got ${show(value)}`,
+): asserts isRight {
+  if (isRight) return;
+  throw new Kind(
+    `Cannot ${action}: ${name} must be ${wanted}, got ${
+      typeof value === "string"
+        ? JSON.stringify(value)
+        : Object(value) === value
+        ? typeof value
+        : String(value)
+    }`,
   );
 }
 
 /**
- * Refuses what is no number (TypeError) and a number that is not right
- * (RangeError).
+ * Refuses what is no number (TypeError), and NaN and a number below `least`
+ * (RangeError); returns any other.
  */
-export function checkNumber(
+export function checkAtLeast(
   action: string,
   name: string,
+  least: number,
   value: number,
-  wanted: string,
-  isRight: (value: number) => boolean,
-): void {
+): number {
   const isNumber = typeof value === "number";
-  if (isNumber && isRight(value)) return;
-  const Kind = isNumber ? RangeError : TypeError;
-  throw invalid(action, name, wanted, value, Kind);
+  check(
+    action,
+    name,
+    `at least ${least}`,
+    value,
+    isNumber && value >= least,
+    isNumber ? RangeError : TypeError,
+  );
+  return value;
 }
 
-/** Refuses a negative number, and NaN. */
-export function checkNotNegative(
+/** Refuses an optional value that lacks the function it is for. */
+export function checkOptional(
   action: string,
   name: string,
-  value: number,
-): void {
-  checkNumber(action, name, value, "at least 0", (value) => value >= 0);
-}
-
-/** Refuses an optional function that cannot be called. */
-export function checkFunction(
-  action: string,
-  name: string,
-  value: unknown,
-): void {
-  const isRight = value === undefined || typeof value === "function";
-  if (!isRight) throw invalid(action, name, "a function", value);
-}
-
-/** Refuses an optional object that lacks what it is for. */
-export function checkMethod(
-  action: string,
-  name: string,
-  value: unknown,
   wanted: string,
-  method: string,
-): void {
-  if (value === undefined) return;
-  const object = value as Record<string, unknown> | null;
-  if (typeof object?.[method] === "function") return;
-  throw invalid(action, name, wanted, value);
-}
-
-/** Refuses what has no members to read. */
-export function checkObject(
-  action: string,
-  name: string,
   value: unknown,
+  use: unknown,
 ): void {
-  const isObject = typeof value === "object" && value !== null;
-  if (!isObject) throw invalid(action, name, "an object", value);
-}
-
-function show(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
-  if (typeof value === "object" && value !== null) return "an object";
-  return typeof value === "function" ? "a function" : String(value);
+  check(action, name, wanted, value, value === undefined || isFunction(use));
 }

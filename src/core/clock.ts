@@ -38,9 +38,7 @@ export function callbackClock(clock: Clock): CallbackClock {
     now: () => clock.now(),
     after(ms, callback) {
       const end = new AbortController();
-      clock.sleep(ms, end.signal).then(() => {
-        if (!end.signal.aborted) callback();
-      });
+      clock.sleep(ms, end.signal).then(() => end.signal.aborted || callback());
       // With any reason of its own, abort() makes no exception with a stack.
       return () => end.abort(null);
     },

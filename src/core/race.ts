@@ -9,14 +9,12 @@
  * discarded, once each.
  *
  * The source of attempts is pulled lazily, one item at a time, so it can still
- * change its mind about what comes next. This file is callbacks rather than
- * async functions because each promise, controller and timer shows in the
- * price of a connection; the decision is one synchronous step.
+ * change its mind about what comes next. The decision is one synchronous step.
  *
  * @module
  */
 
-import { checkNotNegative } from "./check.ts";
+import { checkAtLeast } from "./check.ts";
 import type { CallbackClock } from "./clock.ts";
 
 /** What an attempt can tell the race that runs it. */
@@ -60,8 +58,6 @@ export interface RaceSource<A> {
   next(): IteratorResult<A, unknown> | PromiseLike<IteratorResult<A, unknown>>;
   /** Called once at the decision, unless the source is exhausted or threw. */
   return?(): unknown;
-  /** Whether it is already known that nothing more will come. */
-  ended?(): boolean;
 }
 
 /** All that a race is made of. */
@@ -72,7 +68,7 @@ export interface RacePlan<A, T> {
     signal: AbortSignal,
     control: AttemptControl,
   ) => T | PromiseLike<T>;
-  /** Milliseconds from the start of attempt `index` to the next start. */
+  /** Milliseconds from the start of attempt `index` to the next; may throw. */
   readonly delay: (index: number) => number;
   readonly clock: CallbackClock;
   readonly signal: AbortSignal | undefined;
@@ -86,7 +82,7 @@ export interface RacePlan<A, T> {
     errors: unknown[],
     source?: { readonly cause: unknown },
   ) => unknown;
-  readonly onEvent: ((event: RaceEvent, item?: A) => void) | undefined;
+  readonly onEvent: ((event: RaceEvent) => void) | undefined;
 }
 
 /** A race under way. */
@@ -94,21 +90,33 @@ export interface Race<T> {
   /** The winner's value, or why there is none. */
   readonly result: Promise<T>;
 
-  /**
-   * Ends the newest attempt's head start early, `minimum` milliseconds after
-   * it began at the earliest. A hold still counts.
-   */
-  wake(minimum: number): void;
+  /** Ends the newest attempt's head start at `time`. A hold still counts. */
+  wake(time: number): void;
 
   /** Ends the race with `error`, whatever is still running. */
   fail(error: unknown): void;
 }
 
+/** What happened to an attempt before the decision, or by it. */
+export type AttemptEvent = Extract<
+  RaceEvent,
+  { type: "attempt-start" | "attempt-end" }
+>;
+
 type End = Extract<RaceEvent, { type: "end" }>;
 type Outcome = Extract<RaceEvent, { type: "attempt-end" }>["outcome"];
 
-/** An event before it has its time. */
-type Untimed<E = RaceEvent> = E extends RaceEvent ? Omit<E, "time"> : never;
+/** An event that need not have its time yet. */
+type Untimed<E = RaceEvent> = E extends RaceEvent
+  ? Omit<E, "time"> & { time?: number }
+  : never;
+
+type Cancel = (reason?: unknown) => void;
+
+/** Why something failed; an error may be `undefined`. */
+interface Failure {
+  readonly error: unknown;
+}
 
 /**
  * How many attempts in a row may start in one turn of the event loop. A source
@@ -131,20 +139,17 @@ export function startRace<A, T>({
   failure,
   onEvent,
 }: RacePlan<A, T>): Race<T> {
-  /** How to cancel each attempt that is under way. */
-  const running = new Set<(reason?: unknown) => void>();
-  /** Until when each of them wants the next start held back. */
-  const holds = new Map<(reason?: unknown) => void, number>();
+  /** How to cancel each attempt under way: until when it holds the next back. */
+  const running = new Map<Cancel, number>();
+  let newest: Cancel | undefined;
   const errors: unknown[] = [];
   let sourceError: { readonly cause: unknown } | undefined;
   let started = 0;
-  let startsThisTurn = 0;
   /** Whether to pull the source: it may have more, and no pull is under way. */
   let isIdle = true;
   let isExhausted = false;
   let isDecided = false;
-  /** When the newest attempt started, and when its head start is over. */
-  let newestTime = 0;
+  /** When the head start of the newest attempt is over, unless it has failed. */
   let due = Infinity;
   /** When the one timer looks for a start that is due, and how to end it. */
   let alarmTime = Infinity;
@@ -153,199 +158,146 @@ export function startRace<A, T>({
   let reject!: (error: unknown) => void;
   const result = new Promise<T>((...settle) => [resolve, reject] = settle);
 
-  if (signal?.aborted) {
-    onAbort();
-  } else {
-    signal?.addEventListener("abort", onAbort);
-    pull();
-  }
-  return { result, wake, fail };
+  signal?.addEventListener("abort", onAbort);
+  if (signal?.aborted) onAbort();
+  proceed(true);
+  return {
+    result,
+    wake(time) {
+      due = Math.min(due, time);
+      proceed();
+    },
+    fail,
+  };
 
-  function pull(): void {
+  /** Does what is next, if anything: the end, a start, or a wait for it. */
+  async function proceed(
+    mayStart: boolean = started % STARTS_PER_TURN > 0,
+  ): Promise<void> {
+    if (isExhausted && !running.size) fail(failure(errors, sourceError));
     if (!isIdle) return;
-    isIdle = false;
-    try {
-      const step = source.next();
-      if ("then" in step) Promise.resolve(step).then(onStep).catch(onThrow);
-      else onStep(step);
-    } catch (error) {
-      onThrow(error);
+    const now = clock.now();
+    const time = running.has(newest!)
+      ? Math.max(now, due, ...running.values())
+      : now;
+    if (mayStart && time === now) {
+      isIdle = false;
+      try {
+        let step = source.next();
+        if ("then" in step) step = await step;
+        if (isDecided) return;
+        if (!step.done) return start(step.value).catch(fail);
+      } catch (cause) {
+        sourceError = { cause };
+      }
+      isExhausted = true;
+      cancelAlarm?.();
+      proceed();
+    } else if (time < alarmTime) {
+      // Each start moves this to a later time, so a timer that is already
+      // running is left alone: it looks again when it fires.
+      cancelAlarm?.();
+      alarmTime = time;
+      cancelAlarm = clock.after(time - now, () => {
+        alarmTime = Infinity;
+        proceed(true);
+      });
     }
-  }
-
-  function onStep(step: IteratorResult<A, unknown>): void {
-    if (isDecided) return;
-    if (step.done) exhaust();
-    else start(step.value);
-  }
-
-  function onThrow(cause: unknown): void {
-    sourceError = { cause };
-    exhaust();
-  }
-
-  function exhaust(): void {
-    isExhausted = true;
-    clearAlarm();
-    failIfNothingIsLeft();
   }
 
   /** The life of one attempt. */
-  function start(item: A): void {
-    const index = started;
-    const startTime = newestTime = clock.now();
-    try {
-      due = startTime + delay(index);
-    } catch (error) {
-      return fail(error);
-    }
-    started++;
+  async function start(item: A): Promise<void> {
+    const index = started++;
+    const startTime = clock.now();
+    due = startTime + delay(index);
     isIdle = true;
-    holds.clear();
+    for (const [other] of running) running.set(other, startTime);
     const controller = new AbortController();
-    const emitEnd = (outcome: Outcome, failure?: { error: unknown }) =>
-      emit(
-        { type: "attempt-end", index, startTime, outcome, ...failure },
-        item,
-      );
-    const cancel = (reason?: unknown) => {
+    const emitEnd = (outcome: Outcome, failure?: Failure) =>
+      emit({ type: "attempt-end", index, startTime, outcome, ...failure });
+    const cancel = newest = (reason?: unknown) => {
       emitEnd("canceled");
       controller.abort(reason);
     };
-    running.add(cancel);
-    emit({ type: "attempt-start", index }, item, startTime);
+    const holdNext = (ms: number) => {
+      const until = clock.now() + checkAtLeast("race", "holdNext", 0, ms);
+      if (!running.has(cancel)) return;
+      running.set(cancel, Math.max(until, running.get(cancel)!));
+    };
+    running.set(cancel, startTime);
+    emit({ type: "attempt-start", index, time: startTime });
     // A listener may have aborted the race while it heard of this start.
     if (isDecided) return;
-    setAlarm();
+    proceed(false);
 
-    const holdNext = (ms: number) => {
-      checkNotNegative("hold the next attempt back", "ms", ms);
-      if (!running.has(cancel)) return;
-      const until = clock.now() + ms;
-      holds.set(cancel, Math.max(until, holds.get(cancel) ?? until));
-      setAlarm();
-    };
-    // Whatever it does is heard a microtask later: no recursion.
-    let outcome: Promise<T>;
-    try {
-      const { signal } = controller;
-      outcome = Promise.resolve(attempt(item, signal, { index, holdNext }));
-    } catch (error) {
-      outcome = Promise.reject(error);
+    // Whatever it does is heard a microtask later, so nothing recurses.
+    let value!: T;
+    const fault = await failureOf(async () =>
+      value = await attempt(item, controller.signal, { index, holdNext })
+    );
+    if (signal?.aborted) onAbort();
+    if (running.delete(cancel)) {
+      if (!fault) {
+        resolve(value);
+        return decide({ outcome: "connected", index }, emitEnd);
+      }
+      errors[index] = fault.error;
+      emitEnd("failed", fault);
+      proceed();
+    } else if (!fault) {
+      // Too late: disposed of once, heard only as an event.
+      emit({
+        type: "discard",
+        index,
+        ...await failureOf(() => discard(value)),
+      });
     }
-    outcome.then((value) => {
-      if (signal?.aborted) onAbort();
-      if (!running.delete(cancel)) return discardLate(index, item, value);
-      resolve(value);
-      decide({ outcome: "connected", index }, emitEnd);
-    }, (error) => {
-      if (!running.delete(cancel)) return;
-      errors[index] = error;
-      emitEnd("failed", { error });
-      if (index === started - 1) startNextAtOnce();
-      else if (holds.delete(cancel)) startOrWait();
-      failIfNothingIsLeft();
-    });
-  }
-
-  function startNextAtOnce(): void {
-    if (++startsThisTurn < STARTS_PER_TURN) return pull();
-    holds.clear();
-    due = clock.now();
-    setAlarm();
-  }
-
-  function wake(minimum: number): void {
-    due = Math.min(due, newestTime + minimum);
-    startOrWait();
-  }
-
-  /** After a change that may have moved the next start to an earlier time. */
-  function startOrWait(): void {
-    if (nextStart() <= clock.now()) pull();
-    else setAlarm();
-  }
-
-  function nextStart(): number {
-    return Math.max(due, ...holds.values());
-  }
-
-  /**
-   * Sees to it that the next start is not missed. Each start moves it to a
-   * later time, so a timer that is already running is left alone: it looks
-   * again when it fires.
-   */
-  function setAlarm(): void {
-    const time = nextStart();
-    if (!isIdle || alarmTime <= time || source.ended?.()) return;
-    clearAlarm();
-    alarmTime = time;
-    cancelAlarm = clock.after(Math.max(0, time - clock.now()), () => {
-      alarmTime = Infinity;
-      startsThisTurn = 0;
-      startOrWait();
-    });
-  }
-
-  function clearAlarm(): void {
-    cancelAlarm?.();
-    alarmTime = Infinity;
-  }
-
-  function failIfNothingIsLeft(): void {
-    if (isExhausted && !running.size) fail(failure(errors, sourceError));
-  }
-
-  function fail(error: unknown): void {
-    reject(error);
-    decide({ outcome: "failed", error });
   }
 
   function onAbort(): void {
-    const error: unknown = signal!.reason;
+    fail(signal!.reason, "aborted");
+  }
+
+  function fail(error: unknown, outcome: End["outcome"] = "failed"): void {
     reject(error);
-    decide({ outcome: "aborted", error }, undefined, error);
+    decide({ outcome, error });
   }
 
   /** From here on nothing starts, and the race holds no timer or listener. */
   function decide(
     end: Pick<End, "outcome" | "index" | "error">,
     emitEnd?: (outcome: Outcome) => void,
-    reason?: unknown,
   ): void {
     if (isDecided) return;
     isDecided = true;
     isIdle = false;
-    clearAlarm();
+    cancelAlarm?.();
     signal?.removeEventListener("abort", onAbort);
-    try {
-      // An async generator queues return() behind a pending next(), which may
-      // never settle: it is told, not waited for.
-      if (!isExhausted) Promise.resolve(source.return?.()).catch(() => {});
-    } catch {
-      // The source's trouble with stopping changes nothing about the result.
-    }
+    // An async generator queues return() behind a pending next(), which may
+    // never settle: it is told, not waited for, and its trouble is its own.
+    failureOf(() => isExhausted || source.return?.());
     emitEnd?.("won");
-    for (const cancel of running) {
+    for (const [cancel] of running) {
       running.delete(cancel);
-      cancel(reason);
+      cancel(end.error);
     }
     emit({ type: "end", ...end });
   }
 
-  /** A success after the decision: disposed of once, heard only as an event. */
-  function discardLate(index: number, item: A, value: T): void {
-    const emitDiscard = (failure?: { error: unknown }) =>
-      emit({ type: "discard", index, ...failure }, item);
-    new Promise((resolve) => resolve(discard(value)))
-      .then(() => emitDiscard(), (error) => emitDiscard({ error }));
-  }
-
-  function emit(event: Untimed, item?: A, time: number = clock.now()): void {
+  function emit(event: Untimed): void {
     try {
-      onEvent?.({ ...event, time }, item);
+      onEvent?.({ time: clock.now(), ...event } as RaceEvent);
     } catch {
       // Watching must not change what is watched.
     }
+  }
+}
+
+/** Runs `action`, at once, and tells what it throws or rejects with. */
+async function failureOf(action: () => unknown): Promise<Failure | undefined> {
+  try {
+    await action();
+  } catch (error) {
+    return { error };
   }
 }
