@@ -98,10 +98,10 @@ export async function happyEyeballs<T>(
     onDiscard?: ((value: T) => unknown) | undefined;
   },
 ): Promise<T> {
-  check("connect", "attempt", "a function", attempt, isFunction(attempt));
+  check("connect: attempt", "a function", attempt, isFunction(attempt));
   const settings = checkOptions(options);
   const { onDiscard = dispose } = options;
-  checkOptional("connect", "onDiscard", "a function", onDiscard, onDiscard);
+  checkOptional("connect: onDiscard", "a function", onDiscard, onDiscard);
   return await raceEndpoints(settings, attempt, onDiscard);
 }
 

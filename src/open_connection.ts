@@ -19,7 +19,7 @@ import type {
   NetAddr,
   Transport,
 } from "./connection.ts";
-import type { CallbackClock } from "./core/clock.ts";
+import type { Clock } from "./core/clock.ts";
 import { checkTlsOptions, type TlsOptions } from "./options.ts";
 import { systemClock } from "./runtime/system_clock.ts";
 
@@ -35,7 +35,7 @@ export interface ConnectionOptions {
   /** Keep the writable side open after the peer's FIN was read. */
   readonly allowHalfOpen: boolean;
   /** Measures the patience of disposal. @default the system's clock */
-  readonly clock?: CallbackClock | undefined;
+  readonly clock?: Clock | undefined;
 }
 
 /** What a side of the connection needs of the whole. */
@@ -342,11 +342,13 @@ export class OpenConnection implements Connection {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const { clock = systemClock } = this.#options;
-    const cancel = clock.after(DISPOSE_TIMEOUT, () => {
+    const end = new AbortController();
+    clock.sleep(DISPOSE_TIMEOUT, end.signal).then(() => {
+      if (end.signal.aborted) return;
       this.#fail(new Error("The peer did not take what was written"));
     });
     await this.close().catch(() => {});
-    cancel();
+    end.abort(null);
   }
 
   /**

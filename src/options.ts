@@ -17,7 +17,7 @@ import {
 } from "./core/check.ts";
 import type { Resolver } from "./core/answer.ts";
 import type { Source } from "./core/address_selection.ts";
-import { type CallbackClock, callbackClock, type Clock } from "./core/clock.ts";
+import type { Clock } from "./core/clock.ts";
 import type { Endpoint, Family } from "./core/endpoint.ts";
 import { type IpAddress, parseIpAddress } from "./core/ip_address.ts";
 import type { HappyEyeballsEvent } from "./events.ts";
@@ -150,7 +150,7 @@ export interface Settings {
   readonly allow: HappyEyeballsOptions["allow"];
   readonly sourceAddress: HappyEyeballsOptions["sourceAddress"];
   readonly onEvent: HappyEyeballsOptions["onEvent"];
-  readonly clock: CallbackClock;
+  readonly clock: Clock;
 }
 
 /**
@@ -159,7 +159,7 @@ export interface Settings {
  * @throws {TypeError | RangeError} when one of them is wrong, naming it.
  */
 export function checkOptions(options: HappyEyeballsOptions): Settings {
-  check("connect", "options", "an object", options, isObject(options));
+  check("connect: options", "an object", options, isObject(options));
   const {
     hostname,
     port,
@@ -173,13 +173,12 @@ export function checkOptions(options: HappyEyeballsOptions): Settings {
     allow,
     sourceAddress,
     onEvent,
-    clock,
+    clock = systemClock,
   } = options;
   const host = parseHostname(hostname);
   checkInteger("port", "an integer from 1 to 65535", port, 65_535);
   checkOptional(
-    "connect",
-    "signal",
+    "connect: signal",
     "an AbortSignal",
     signal,
     signal?.addEventListener,
@@ -187,12 +186,11 @@ export function checkOptions(options: HappyEyeballsOptions): Settings {
   checkFamily(family, host);
   checkOptionalFunction("resolver", resolver);
   checkAtLeast(
-    "connect",
-    "connectionAttemptDelay",
-    LEAST_CONNECTION_ATTEMPT_DELAY,
+    "connect: connectionAttemptDelay",
     connectionAttemptDelay,
+    LEAST_CONNECTION_ATTEMPT_DELAY,
   );
-  checkAtLeast("connect", "resolutionDelay", 0, resolutionDelay);
+  checkAtLeast("connect: resolutionDelay", resolutionDelay);
   checkInteger(
     "preferredAddressFamilyCount",
     "an integer of at least 1",
@@ -201,7 +199,7 @@ export function checkOptions(options: HappyEyeballsOptions): Settings {
   checkOptionalFunction("allow", allow);
   checkOptionalFunction("sourceAddress", sourceAddress);
   checkOptionalFunction("onEvent", onEvent);
-  checkOptional("connect", "clock", "a Clock", clock, clock?.sleep);
+  checkOptional("connect: clock", "a Clock", clock, clock?.sleep);
   return {
     hostname,
     host,
@@ -216,7 +214,7 @@ export function checkOptions(options: HappyEyeballsOptions): Settings {
     allow,
     sourceAddress,
     onEvent,
-    clock: clock ? callbackClock(clock) : systemClock,
+    clock,
   };
 }
 
@@ -248,7 +246,7 @@ export function checkDialOptions(
  * @throws {TypeError} when one of them is wrong, naming it.
  */
 export function checkTlsOptions(options: TlsOptions): TlsOptions {
-  check("connect", "tls", "an object", options, isObject(options));
+  check("connect: tls", "an object", options, isObject(options));
   const { serverName, alpnProtocols, caCerts, cert, key } = options;
   checkText("tls.cert", cert);
   checkText("tls.key", key);
@@ -275,7 +273,7 @@ export function checkTlsOptions(options: TlsOptions): TlsOptions {
 }
 
 function checkBoolean(name: string, value: boolean): void {
-  check("connect", name, "a boolean", value, typeof value === "boolean");
+  check(`connect: ${name}`, "a boolean", value, typeof value === "boolean");
 }
 
 /** An integer from 1 to `most`. */
@@ -287,16 +285,16 @@ function checkInteger(
 ): void {
   const isRight = Number.isInteger(value) && value >= 1 && value <= most;
   const Kind = typeof value === "number" ? RangeError : TypeError;
-  check("connect", name, wanted, value, isRight, Kind);
+  check(`connect: ${name}`, wanted, value, isRight, Kind);
 }
 
 function checkOptionalFunction(name: string, value: unknown): void {
-  checkOptional("connect", name, "a function", value, value);
+  checkOptional(`connect: ${name}`, "a function", value, value);
 }
 
 function checkFamily(family: Family | undefined, host: Host): void {
   if (family === undefined) return;
-  check("connect", "family", "4 or 6", family, family === 4 || family === 6);
+  check("connect: family", "4 or 6", family, family === 4 || family === 6);
   if (host.kind === "literal" && host.address.family !== family) {
     throw new TypeError(
       `Cannot connect: hostname must be of family ${family}, got ${host.address.text}`,
@@ -311,10 +309,10 @@ function parseLocalAddresses(
   const wanted = "an iterable of IP literals";
   const isRight = typeof addresses !== "string" &&
     isFunction(addresses?.[Symbol.iterator]);
-  check("connect", "localAddresses", wanted, addresses, isRight);
+  check("connect: localAddresses", wanted, addresses, isRight);
   return Array.from(addresses, (text) => {
     const address = typeof text === "string" ? parseIpAddress(text) : null;
-    check("connect", "localAddresses", wanted, text, address !== null);
+    check("connect: localAddresses", wanted, text, address !== null);
     return address;
   });
 }
@@ -322,8 +320,7 @@ function parseLocalAddresses(
 function checkName(serverName: string): string {
   const name = nameOrNull(serverName);
   check(
-    "connect",
-    "tls.serverName",
+    "connect: tls.serverName",
     "a host name",
     serverName,
     name !== null,
@@ -343,7 +340,7 @@ function nameOrNull(hostname: string): string | null {
 function checkText(name: string, text: string | undefined): void {
   const isText = typeof text === "string" && text !== "";
   const isRight = text === undefined || isText;
-  check("connect", name, "a string that is not empty", text, isRight);
+  check(`connect: ${name}`, "a string that is not empty", text, isRight);
 }
 
 function checkTexts(
@@ -354,10 +351,10 @@ function checkTexts(
 ): readonly string[] | undefined {
   if (texts === undefined) return undefined;
   const kind = `an array of ${wanted}`;
-  check("connect", name, kind, texts, Array.isArray(texts));
+  check(`connect: ${name}`, kind, texts, Array.isArray(texts));
   for (const text of texts) {
     const isText = typeof text === "string";
-    check("connect", name, kind, text, isText && isRight(text));
+    check(`connect: ${name}`, kind, text, isText && isRight(text));
   }
   return [...texts];
 }

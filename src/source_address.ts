@@ -15,7 +15,7 @@ import {
   type Source,
 } from "./core/address_selection.ts";
 import type { AskSource } from "./core/candidates.ts";
-import type { CallbackClock } from "./core/clock.ts";
+import type { Clock } from "./core/clock.ts";
 import type { HappyEyeballsOptions } from "./options.ts";
 import { detectRuntime } from "./runtime/detect.ts";
 
@@ -39,7 +39,7 @@ const systemSourceAddress: SourceAddress = (destination) =>
 
 /** Makes `ask` safe (what it throws means unknown) and remembers its answers. */
 export function sourceAsker(
-  clock: CallbackClock,
+  clock: Clock,
   ask: SourceAddress = systemSourceAddress,
 ): AskSource {
   let answers = kept.get(ask)!;

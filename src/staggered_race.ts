@@ -16,7 +16,7 @@ import {
   isFunction,
   isObject,
 } from "./core/check.ts";
-import { callbackClock, type Clock } from "./core/clock.ts";
+import type { Clock } from "./core/clock.ts";
 import {
   type AttemptControl,
   type RaceEvent,
@@ -106,28 +106,33 @@ export async function staggeredRace<T>(
 ): Promise<T> {
   const open: (() => RaceSource<RaceAttempt<T>>) | undefined =
     attempts?.[Symbol.asyncIterator] ?? attempts?.[Symbol.iterator];
-  check("race", "attempts", "an iterable", attempts, isFunction(open));
-  check("race", "options", "an object", options, isObject(options));
-  const { delay = 250, signal, onDiscard = dispose, onEvent, clock } = options;
+  check("race: attempts", "an iterable", attempts, isFunction(open));
+  check("race: options", "an object", options, isObject(options));
+  const {
+    delay = 250,
+    signal,
+    onDiscard = dispose,
+    onEvent,
+    clock = systemClock,
+  } = options;
   const delayOf = (index: number) =>
-    checkAtLeast("race", "delay", 0, isFunction(delay) ? delay(index) : delay);
+    checkAtLeast("race: delay", isFunction(delay) ? delay(index) : delay);
   if (!isFunction(delay)) delayOf(0);
   checkOptional(
-    "race",
-    "signal",
+    "race: signal",
     "an AbortSignal",
     signal,
     signal?.addEventListener,
   );
-  checkOptional("race", "onDiscard", "a function", onDiscard, onDiscard);
-  checkOptional("race", "onEvent", "a function", onEvent, onEvent);
-  checkOptional("race", "clock", "a Clock", clock, clock?.sleep);
+  checkOptional("race: onDiscard", "a function", onDiscard, onDiscard);
+  checkOptional("race: onEvent", "a function", onEvent, onEvent);
+  checkOptional("race: clock", "a Clock", clock, clock.sleep);
 
   return await startRace<RaceAttempt<T>, T>({
     source: open.call(attempts),
     attempt: (run, signal, control) => run(signal, control),
     delay: delayOf,
-    clock: clock ? callbackClock(clock) : systemClock,
+    clock,
     signal,
     discard: onDiscard,
     failure(errors, source) {

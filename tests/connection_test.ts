@@ -19,7 +19,6 @@ import {
   OpenConnection,
 } from "../src/open_connection.ts";
 import type { TlsOptions } from "../src/options.ts";
-import { callbackClock } from "../src/core/clock.ts";
 import { FakeClock, turn } from "./fake_clock.ts";
 import { test } from "./harness.ts";
 
@@ -405,7 +404,7 @@ test("Connection.closed rejects when the FIN cannot be sent", async () => {
 
 test("Connection[Symbol.asyncDispose]() drops what is not taken after 1 s", async () => {
   const clock = new FakeClock();
-  const { connection, transport } = open({ clock: callbackClock(clock) });
+  const { connection, transport } = open({ clock });
   const writer = connection.writable.getWriter();
   const writing = assertRejects(() => writer.write(bytes("a")));
   await clock.run(connection[Symbol.asyncDispose]());
@@ -417,7 +416,7 @@ test("Connection[Symbol.asyncDispose]() drops what is not taken after 1 s", asyn
 
 test("Connection[Symbol.asyncDispose]() leaves no timer behind", async () => {
   const clock = new FakeClock();
-  const { connection, transport } = open({ clock: callbackClock(clock) });
+  const { connection, transport } = open({ clock });
   transport.ending.resolve();
   await clock.run(connection[Symbol.asyncDispose]());
   assertEquals([clock.now(), clock.pending], [0, 0]);
@@ -428,7 +427,7 @@ test("Connection[Symbol.asyncDispose]() leaves no timer behind", async () => {
 
 test("Connection[Symbol.asyncDispose]() does not reject after a reset", async () => {
   const clock = new FakeClock();
-  const { connection, transport } = open({ clock: callbackClock(clock) });
+  const { connection, transport } = open({ clock });
   const disposed = connection[Symbol.asyncDispose]();
   transport.ending.reject(new Error("reset"));
   await clock.run(disposed);

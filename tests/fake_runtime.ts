@@ -16,7 +16,7 @@
 import { clearImmediate, setImmediate } from "node:timers";
 import type { Connection, NetAddr, Transport } from "../src/connection.ts";
 import { OpenConnection } from "../src/open_connection.ts";
-import type { CallbackClock } from "../src/core/clock.ts";
+import type { Clock } from "../src/core/clock.ts";
 import type { Endpoint } from "../src/core/endpoint.ts";
 import type { TlsOptions } from "../src/options.ts";
 import { attemptError } from "../src/runtime/attempt_error.ts";
@@ -412,17 +412,12 @@ class FakeServer implements Server {
 }
 
 /** A second of patience is ten turns here. */
-const hurriedClock: CallbackClock = {
+const hurriedClock: Clock = {
   now: () => 0,
-  after(ms, callback) {
-    let isCancelled = false;
-    (async () => {
-      for (let left = ms / 100; left > 0 && !isCancelled; left--) await turn();
-      if (!isCancelled) callback();
-    })();
-    return () => {
-      isCancelled = true;
-    };
+  async sleep(ms, signal) {
+    for (let left = ms / 100; left > 0 && !signal?.aborted; left--) {
+      await turn();
+    }
   },
 };
 

@@ -7,7 +7,6 @@
 
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 
-import { callbackClock } from "../src/core/clock.ts";
 import { type Race, type RacePlan, startRace } from "../src/core/race.ts";
 import { FakeClock } from "./fake_clock.ts";
 import { test } from "./harness.ts";
@@ -17,7 +16,7 @@ function start(plan: Partial<RacePlan<string, string>>): Race<string> {
     source: ["a"].values(),
     attempt: (item) => item,
     delay: () => 250,
-    clock: callbackClock(new FakeClock()),
+    clock: new FakeClock(),
     signal: undefined,
     discard: () => {},
     failure: (errors, source) => source?.cause ?? errors,

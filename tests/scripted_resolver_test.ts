@@ -6,7 +6,6 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import type { RecordType } from "../src/core/answer.ts";
-import { callbackClock } from "../src/core/clock.ts";
 import { scriptedResolver } from "../src/entry/scripted_resolver.ts";
 import { FakeClock } from "./fake_clock.ts";
 import { test } from "./harness.ts";
@@ -28,7 +27,7 @@ async function ask(
   const controller = new AbortController();
   const { signal } = controller;
   if (abortTime !== undefined) clock.at(abortTime, () => controller.abort());
-  const answers = scriptedResolver(list, callbackClock(clock))("a.test", {
+  const answers = scriptedResolver(list, clock)("a.test", {
     types,
     port: 80,
     signal,

@@ -1202,6 +1202,27 @@ test("staggeredRace() gets through 10 000 instant failures in order, and others 
   assertStrictEquals(clock.now(), 0);
 });
 
+test("staggeredRace() ends when 999, 1000 or 1001 attempts fail, one by one or all under way", async () => {
+  for (const count of [999, 1000, 1001]) {
+    for (const failTime of [0, 5000]) {
+      const clock = new FakeClock();
+      const attempts = Array.from(
+        { length: count },
+        (_, index) => () =>
+          new Promise<never>((_, reject) => {
+            if (failTime === 0) reject(index);
+            else clock.at(failTime, () => reject(index));
+          }),
+      );
+      const { error } = await clock.run(settled(
+        staggeredRace<readonly unknown[]>(attempts, { clock, delay: 1 }),
+      )) as { error: AggregateError };
+      assertStrictEquals(error.errors.length, count);
+      assertEquals([clock.now(), clock.pending], [failTime, 0]);
+    }
+  }
+});
+
 test("staggeredRace() gets through 10 000 instant failures with delay 0 and of promises (hazard 21)", async () => {
   const clock = new FakeClock();
   let starts = 0;

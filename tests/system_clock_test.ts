@@ -12,10 +12,9 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async/deadline";
 import { FakeTime } from "@std/testing/time";
 
-import { callbackClock } from "../src/core/clock.ts";
 import { systemClock } from "../src/runtime/system_clock.ts";
 import { staggeredRace } from "../src/staggered_race.ts";
-import { FakeClock, turn } from "./fake_clock.ts";
+import { turn } from "./fake_clock.ts";
 import { test } from "./harness.ts";
 
 /** The longest delay that a platform's timer takes, in milliseconds. */
@@ -66,38 +65,36 @@ test("systemClock.now() never goes backwards", () => {
   }
 });
 
-test("systemClock.after() lasts as long as it is asked to", async () => {
+test("systemClock.sleep() lasts as long as it is asked to", async () => {
   const start = systemClock.now();
-  const slept = new Promise<void>((resolve) => systemClock.after(20, resolve));
-  await deadline(slept, 20_000);
+  await deadline(systemClock.sleep(20), 20_000);
   // Timers of some platforms count whole milliseconds.
   assert(systemClock.now() - start >= 19);
 });
 
-test("systemClock.after() calls back once when its time has come, not before", async () => {
+test("systemClock.sleep() ends when its time has come, not before", async () => {
   using time = new FakeTime();
-  let calls = 0;
-  systemClock.after(250, () => calls++);
+  let isOver = false;
+  systemClock.sleep(250).then(() => isOver = true);
   await time.tickAsync(249);
-  assertEquals(calls, 0);
+  assertEquals(isOver, false);
   await time.tickAsync(1);
-  assertEquals(calls, 1);
-  await time.tickAsync(1000);
-  assertEquals(calls, 1);
+  assertEquals(isOver, true);
 });
 
-test("systemClock.after() that is cancelled leaves no timer, and clears its own only (hazards 14 and 15)", async () => {
-  await withManualTimers((timers) => {
-    const calls: string[] = [];
-    const cancel = systemClock.after(10, () => calls.push("cancelled"));
-    systemClock.after(20, () => calls.push("kept"));
+test("systemClock.sleep() that is aborted ends at once and leaves no timer, and clears its own only (hazards 14 and 15)", async () => {
+  await withManualTimers(async (timers) => {
+    const [one, other] = [new AbortController(), new AbortController()];
+    const slept = systemClock.sleep(10, one.signal);
+    const kept = systemClock.sleep(20, other.signal);
     assertEquals(timers.delays(), [10, 20]);
-    cancel();
+    one.abort();
+    await slept;
     assertEquals(timers.delays(), [20]);
-    cancel();
     timers.fire();
-    cancel();
-    assertEquals([calls, timers.delays()], [["kept"], []]);
+    await kept;
+    other.abort();
+    assertEquals(timers.delays(), []);
   });
 });
 
@@ -112,6 +109,7 @@ test("a delay past the longest timeout is no delay of 0 (hazard 25)", async () =
     });
     assertEquals([started, timers.delays()], [1, [LONGEST_TIMEOUT]]);
     timers.fire();
+    await turn();
     assertEquals(started, 1);
     assertEquals(timers.delays().length, 1);
     assert(timers.delays()[0]! <= LONGEST_TIMEOUT);
@@ -132,17 +130,4 @@ test("a delay of Infinity takes no timer (hazard 25)", async () => {
     controller.abort();
     await assertRejects(() => race);
   });
-});
-
-test("callbackClock() tells a clock that it need not wait any longer", async () => {
-  const clock = new FakeClock();
-  const calls: number[] = [];
-  const cancel = callbackClock(clock).after(10, () => calls.push(10));
-  callbackClock(clock).after(20, () => calls.push(20));
-  await turn();
-  cancel();
-  await turn();
-  assertEquals(clock.pending, 1);
-  await clock.finish();
-  assertEquals([calls, clock.now(), clock.pending], [[20], 20, 0]);
 });

@@ -20,7 +20,7 @@ import { isLoopback, parseIpAddress } from "./ip_address.ts";
 import type { IpAddress } from "./ip_address.ts";
 import { type KnownSource, parseSource } from "./address_selection.ts";
 import type { Answer, RecordType } from "./answer.ts";
-import type { CallbackClock } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 import type { Endpoint, Family } from "./endpoint.ts";
 import { type Candidate, rank } from "./rank.ts";
 import type { AttemptEvent, RaceSource } from "./race.ts";
@@ -68,7 +68,7 @@ export interface CandidatesOptions {
   readonly askSource: AskSource;
   /** Whether the platform's codes tell a local error from one of the network. */
   readonly trustsLocalErrors: () => boolean;
-  readonly clock: CallbackClock;
+  readonly clock: Clock;
   /**
    * Called when a late answer of the preferred family should start early (A52),
    * with the time of the newest start.
@@ -216,15 +216,14 @@ export class Candidates implements RaceSource<Endpoint> {
 
   /** Waits for `ms` milliseconds or until a fact has changed. */
   #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = ms < Infinity
-        ? this.#options.clock.after(ms, resolve)
-        : undefined;
-      this.#wake = () => {
-        cancel?.();
-        resolve();
-      };
-    });
+    if (ms === Infinity) {
+      return new Promise((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    const end = new AbortController();
+    this.#wake = () => end.abort(null);
+    return this.#options.clock.sleep(ms, end.signal);
   }
 
   #take(): IteratorResult<Endpoint, undefined> {
@@ -290,7 +289,9 @@ export class Candidates implements RaceSource<Endpoint> {
     const { clock } = this.#options;
     const wait = Math.max(0, this.#sourcesDue - clock.now());
     this.#endPatience?.();
-    this.#endPatience = clock.after(wait, () => this.#onChange());
+    const end = new AbortController();
+    this.#endPatience = () => end.abort(null);
+    clock.sleep(wait, end.signal).then(() => this.#onChange());
   }
 
   #allThatStand(): readonly Known[] {

@@ -15,12 +15,11 @@ export const isFunction = (
 
 /** Whether it has members, and is no function. */
 export const isObject = (value: unknown): value is object =>
-  Object(value) === value && !isFunction(value);
+  typeof value === "object" && value !== null;
 
 /** Refuses `value` unless it `isRight`, with an error of `Kind`. */
 export function check(
-  action: string,
-  name: string,
+  subject: string,
   wanted: string,
   value: unknown,
   isRight: boolean,
@@ -28,10 +27,10 @@ export function check(
 ): asserts isRight {
   if (isRight) return;
   throw new Kind(
-    `Cannot ${action}: ${name} must be ${wanted}, got ${
+    `Cannot ${subject} must be ${wanted}, got ${
       typeof value === "string"
         ? JSON.stringify(value)
-        : Object(value) === value
+        : isObject(value) || isFunction(value)
         ? typeof value
         : String(value)
     }`,
@@ -43,15 +42,13 @@ export function check(
  * (RangeError); returns any other.
  */
 export function checkAtLeast(
-  action: string,
-  name: string,
-  least: number,
+  subject: string,
   value: number,
+  least = 0,
 ): number {
   const isNumber = typeof value === "number";
   check(
-    action,
-    name,
+    subject,
     `at least ${least}`,
     value,
     isNumber && value >= least,
@@ -62,11 +59,10 @@ export function checkAtLeast(
 
 /** Refuses an optional value that lacks the function it is for. */
 export function checkOptional(
-  action: string,
-  name: string,
+  subject: string,
   wanted: string,
   value: unknown,
   use: unknown,
 ): void {
-  check(action, name, wanted, value, value === undefined || isFunction(use));
+  check(subject, wanted, value, value === undefined || isFunction(use));
 }

@@ -19,28 +19,3 @@ export interface Clock {
    */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
-
-/** A clock that calls back, for less than a promise and a signal a wait. */
-export interface CallbackClock {
-  /** As in {@linkcode Clock.now}. */
-  now(): number;
-
-  /**
-   * Calls `callback` after `ms` milliseconds unless the result is called;
-   * earlier where no timer can be set so late, so look again. Never `Infinity`.
-   */
-  after(ms: number, callback: () => void): () => void;
-}
-
-/** Any clock as one that calls back. */
-export function callbackClock(clock: Clock): CallbackClock {
-  return {
-    now: () => clock.now(),
-    after(ms, callback) {
-      const end = new AbortController();
-      clock.sleep(ms, end.signal).then(() => end.signal.aborted || callback());
-      // With any reason of its own, abort() makes no exception with a stack.
-      return () => end.abort(null);
-    },
-  };
-}

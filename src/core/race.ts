@@ -9,13 +9,14 @@
  * discarded, once each.
  *
  * The source of attempts is pulled lazily, one item at a time, so it can still
- * change its mind about what comes next. The decision is one synchronous step.
+ * change its mind about what comes next. The decision is one synchronous step,
+ * and promises are few, because each shows in the price of a connection.
  *
  * @module
  */
 
 import { checkAtLeast } from "./check.ts";
-import type { CallbackClock } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 
 /** What an attempt can tell the race that runs it. */
 export interface AttemptControl {
@@ -70,7 +71,7 @@ export interface RacePlan<A, T> {
   ) => T | PromiseLike<T>;
   /** Milliseconds from the start of attempt `index` to the next; may throw. */
   readonly delay: (index: number) => number;
-  readonly clock: CallbackClock;
+  readonly clock: Clock;
   readonly signal: AbortSignal | undefined;
   /** Disposes of what a loser delivered after the decision. */
   readonly discard: (value: T) => unknown;
@@ -151,16 +152,16 @@ export function startRace<A, T>({
   let isDecided = false;
   /** When the head start of the newest attempt is over, unless it has failed. */
   let due = Infinity;
-  /** When the one timer looks for a start that is due, and how to end it. */
+  /** When the race looks again at the latest, and what ends its waits. */
   let alarmTime = Infinity;
-  let cancelAlarm: (() => void) | undefined;
+  let waits: AbortController | undefined;
   let resolve!: (value: T) => void;
   let reject!: (error: unknown) => void;
   const result = new Promise<T>((...settle) => [resolve, reject] = settle);
 
   signal?.addEventListener("abort", onAbort);
   if (signal?.aborted) onAbort();
-  proceed(true);
+  proceed();
   return {
     result,
     wake(time) {
@@ -171,46 +172,63 @@ export function startRace<A, T>({
   };
 
   /** Does what is next, if anything: the end, a start, or a wait for it. */
-  async function proceed(
-    mayStart: boolean = started % STARTS_PER_TURN > 0,
-  ): Promise<void> {
+  function proceed(): void {
     if (isExhausted && !running.size) fail(failure(errors, sourceError));
     if (!isIdle) return;
     const now = clock.now();
     const time = running.has(newest!)
-      ? Math.max(now, due, ...running.values())
+      ? Math.max(due, ...running.values())
       : now;
-    if (mayStart && time === now) {
-      isIdle = false;
-      try {
-        let step = source.next();
-        if ("then" in step) step = await step;
-        if (isDecided) return;
-        if (!step.done) return start(step.value).catch(fail);
-      } catch (cause) {
-        sourceError = { cause };
-      }
-      isExhausted = true;
-      cancelAlarm?.();
+    if (time > now) waitUntil(time);
+    else pull();
+  }
+
+  /**
+   * Looks again at `time`, or before. Each start moves that to a later time, so
+   * a wait that is under way is left alone.
+   */
+  function waitUntil(time: number): void {
+    if (alarmTime <= time) return;
+    alarmTime = time;
+    waits ??= new AbortController();
+    clock.sleep(Math.max(0, time - clock.now()), waits.signal).then(() => {
+      if (alarmTime !== time) return;
+      alarmTime = Infinity;
       proceed();
-    } else if (time < alarmTime) {
-      // Each start moves this to a later time, so a timer that is already
-      // running is left alone: it looks again when it fires.
-      cancelAlarm?.();
-      alarmTime = time;
-      cancelAlarm = clock.after(time - now, () => {
-        alarmTime = Infinity;
-        proceed(true);
-      });
+    });
+  }
+
+  function endWaits(): void {
+    alarmTime = -Infinity;
+    waits?.abort(null);
+  }
+
+  async function pull(): Promise<void> {
+    isIdle = false;
+    try {
+      let step = source.next();
+      if ("then" in step) step = await step;
+      if (isDecided) return;
+      if (!step.done) return start(step.value);
+    } catch (cause) {
+      sourceError = { cause };
     }
+    isExhausted = true;
+    endWaits();
+    proceed();
   }
 
   /** The life of one attempt. */
-  async function start(item: A): Promise<void> {
+  function start(item: A): void {
     const index = started++;
     const startTime = clock.now();
-    due = startTime + delay(index);
+    try {
+      due = startTime + delay(index);
+    } catch (error) {
+      return fail(error);
+    }
     isIdle = true;
+    // A start ends all holds.
     for (const [other] of running) running.set(other, startTime);
     const controller = new AbortController();
     const emitEnd = (outcome: Outcome, failure?: Failure) =>
@@ -220,7 +238,7 @@ export function startRace<A, T>({
       controller.abort(reason);
     };
     const holdNext = (ms: number) => {
-      const until = clock.now() + checkAtLeast("race", "holdNext", 0, ms);
+      const until = clock.now() + checkAtLeast("race: holdNext", ms);
       if (!running.has(cancel)) return;
       running.set(cancel, Math.max(until, running.get(cancel)!));
     };
@@ -228,30 +246,30 @@ export function startRace<A, T>({
     emit({ type: "attempt-start", index, time: startTime });
     // A listener may have aborted the race while it heard of this start.
     if (isDecided) return;
-    proceed(false);
+    waitUntil(due);
 
     // Whatever it does is heard a microtask later, so nothing recurses.
-    let value!: T;
-    const fault = await failureOf(async () =>
-      value = await attempt(item, controller.signal, { index, holdNext })
+    settled(() => attempt(item, controller.signal, { index, holdNext })).then(
+      (value) => {
+        if (signal?.aborted) onAbort();
+        if (running.delete(cancel)) {
+          resolve(value);
+          return decide({ outcome: "connected", index }, emitEnd);
+        }
+        // Too late: disposed of once, heard only as an event.
+        settled(() => discard(value)).then(
+          () => emit({ type: "discard", index }),
+          (error) => emit({ type: "discard", index, error }),
+        );
+      },
+      (error) => {
+        if (!running.delete(cancel)) return;
+        errors[index] = error;
+        emitEnd("failed", { error });
+        if (isExhausted || started % STARTS_PER_TURN) proceed();
+        else waitUntil(startTime);
+      },
     );
-    if (signal?.aborted) onAbort();
-    if (running.delete(cancel)) {
-      if (!fault) {
-        resolve(value);
-        return decide({ outcome: "connected", index }, emitEnd);
-      }
-      errors[index] = fault.error;
-      emitEnd("failed", fault);
-      proceed();
-    } else if (!fault) {
-      // Too late: disposed of once, heard only as an event.
-      emit({
-        type: "discard",
-        index,
-        ...await failureOf(() => discard(value)),
-      });
-    }
   }
 
   function onAbort(): void {
@@ -271,11 +289,11 @@ export function startRace<A, T>({
     if (isDecided) return;
     isDecided = true;
     isIdle = false;
-    cancelAlarm?.();
+    endWaits();
     signal?.removeEventListener("abort", onAbort);
     // An async generator queues return() behind a pending next(), which may
     // never settle: it is told, not waited for, and its trouble is its own.
-    failureOf(() => isExhausted || source.return?.());
+    settled(() => isExhausted || source.return?.()).catch(() => {});
     emitEnd?.("won");
     for (const [cancel] of running) {
       running.delete(cancel);
@@ -293,11 +311,11 @@ export function startRace<A, T>({
   }
 }
 
-/** Runs `action`, at once, and tells what it throws or rejects with. */
-async function failureOf(action: () => unknown): Promise<Failure | undefined> {
+/** What `action` returns or throws, as a promise. */
+function settled<T>(action: () => T | PromiseLike<T>): Promise<T> {
   try {
-    await action();
+    return Promise.resolve(action());
   } catch (error) {
-    return { error };
+    return Promise.reject(error);
   }
 }

@@ -10,7 +10,7 @@
  */
 
 import type { RecordType, Resolver } from "../core/answer.ts";
-import type { CallbackClock } from "../core/clock.ts";
+import type { Clock } from "../core/clock.ts";
 import { parseIpAddress } from "../core/ip_address.ts";
 import { systemClock } from "../runtime/system_clock.ts";
 
@@ -37,7 +37,7 @@ interface TimedAnswer {
  */
 export function scriptedResolver(
   list: string,
-  clock: CallbackClock = systemClock,
+  clock: Clock = systemClock,
 ): Resolver {
   const script = parseScript(list);
   return async function* (_hostname, { types, signal }) {
@@ -45,28 +45,11 @@ export function scriptedResolver(
     for (const { delay, ...answer } of script) {
       if (!types.includes(answer.type)) continue;
       const wait = start + delay - clock.now();
-      if (wait > 0) await sleep(clock, wait, signal);
+      if (wait > 0 && !signal.aborted) await clock.sleep(wait, signal);
       if (signal.aborted) return;
       yield answer;
     }
   };
-}
-
-/** Waits for `ms` milliseconds, or until `signal` aborts. */
-function sleep(
-  clock: CallbackClock,
-  ms: number,
-  signal: AbortSignal,
-): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      cancel?.();
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const cancel = ms < Infinity ? clock.after(ms, end) : undefined;
-    signal.addEventListener("abort", end);
-  });
 }
 
 /** The answers in the order of time. */

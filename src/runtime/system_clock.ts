@@ -7,16 +7,23 @@
  * @module
  */
 
-import type { CallbackClock } from "../core/clock.ts";
+import type { Clock } from "../core/clock.ts";
 
 /** 23 days in ms: what `setTimeout` takes, but 2^31 and more fire at once. */
 const LONGEST_TIMEOUT = 2e9;
 
-/** The clock everything uses unless it is given another. */
-export const systemClock: CallbackClock = {
+/**
+ * The clock everything uses unless it is given another. Longer waits than a
+ * timer can be set for end early, and `signal` is not to be aborted before.
+ */
+export const systemClock: Clock = {
   now: () => performance.now(),
-  after(ms, callback) {
-    const timer = setTimeout(callback, Math.min(ms, LONGEST_TIMEOUT));
-    return () => clearTimeout(timer);
-  },
+  sleep: (ms, signal) =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, Math.min(ms, LONGEST_TIMEOUT));
+      signal?.addEventListener("abort", () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    }),
 };
