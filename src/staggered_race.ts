@@ -126,7 +126,7 @@ export async function staggeredRace<T>(
   );
   checkOptional("race: onDiscard", "a function", onDiscard, onDiscard);
   checkOptional("race: onEvent", "a function", onEvent, onEvent);
-  checkOptional("race: clock", "a Clock", clock, clock.sleep);
+  checkOptional("race: clock", "a Clock", clock, clock?.sleep);
 
   return await startRace<RaceAttempt<T>, T>({
     source: open.call(attempts),
