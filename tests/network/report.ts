@@ -271,8 +271,8 @@ const SOONER = 5;
 
 const LEGEND = [...SHADES, HASTY, FAILED];
 /** Shorter than their meanings in the table. */
-const NOTE = "not as RFC 8305: † the next attempt too soon, " +
-  "‡ IPv4 first although IPv6 has a route, ° waits for both answers";
+const NOTE = "not as RFC 8305: † next attempt too soon, ‡ IPv4 before IPv6, " +
+  "° waits for both answers, § IPv4 not as DNS orders it";
 
 const STYLE = `<style>
   text { fill: #1f2328 } .card { fill: #ffffff }
