@@ -66,16 +66,14 @@ async function writeSection(
 ): Promise<void> {
   const file = `${folder}/network.md`;
   const old = await Deno.readTextFile(file).catch(() => "");
-  const parts = [...old.split(/^(?=## )/m), section(title, lines)];
+  const section = [`## ${title}`, "", ...lines].join("\n");
+  const parts = [...old.split(/^(?=## )/m), section];
   const sections = SECTIONS.flatMap((name) =>
-    parts.findLast((part) => part.startsWith(`## ${name}\n`)) ?? []
+    parts.findLast((part) => part.startsWith(`## ${name}\n`))?.trimEnd() ?? []
   );
-  const heading = "# What each client makes of a broken network\n\n";
-  await Deno.writeTextFile(file, heading + sections.join("\n").trim() + "\n");
-}
-
-function section(title: string, lines: readonly string[]): string {
-  return [`## ${title}`, "", ...lines, ""].join("\n");
+  const heading = "# What each client makes of a broken network";
+  const text = [heading, ...sections].join("\n\n");
+  await Deno.writeTextFile(file, text + "\n");
 }
 
 function row(cells: readonly unknown[]): string {
