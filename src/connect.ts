@@ -100,7 +100,7 @@ export async function connectBy<T>(
         delay: () => Infinity,
         facts: () => ({ answers: [], refusals: [] }),
       },
-    ).result;
+    ).value;
   }
   return await raceEndpoints(
     settings,

@@ -162,7 +162,7 @@ export function raceEndpoints<T>(
       candidates.close();
     });
   }
-  return race.result;
+  return race.value;
 }
 
 /** A race whose events and error speak of endpoints. */

@@ -181,7 +181,7 @@ export function checkOptions(options: HappyEyeballsOptions): Settings {
     "connect: signal",
     "an AbortSignal",
     signal,
-    signal?.addEventListener,
+    signal?.throwIfAborted,
   );
   checkFamily(family, host);
   checkOptionalFunction("resolver", resolver);

@@ -122,7 +122,7 @@ export async function staggeredRace<T>(
     "race: signal",
     "an AbortSignal",
     signal,
-    signal?.addEventListener,
+    signal?.throwIfAborted,
   );
   checkOptional("race: onDiscard", "a function", onDiscard, onDiscard);
   checkOptional("race: onEvent", "a function", onEvent, onEvent);
@@ -144,7 +144,7 @@ export async function staggeredRace<T>(
       );
     },
     onEvent,
-  }).result;
+  }).value;
 }
 
 type MaybeDisposable = Partial<AsyncDisposable & Disposable> | null | undefined;

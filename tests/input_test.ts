@@ -157,6 +157,10 @@ refuses("an option of the wrong kind", TypeError, [
   [{ signal: null }, "signal must be an AbortSignal, got null"],
   [{ signal: {} }, "signal must be an AbortSignal, got object"],
   [
+    { signal: new EventTarget() },
+    "signal must be an AbortSignal, got object",
+  ],
+  [
     { signal: new AbortController() },
     "signal must be an AbortSignal, got object",
   ],

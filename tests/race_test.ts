@@ -29,13 +29,13 @@ test("a race's fail() ends the race with its error", async () => {
   const race = start({ attempt: () => new Promise(() => {}) });
   const failure = new Error("enough");
   race.fail(failure);
-  assertStrictEquals(await assertRejects(() => race.result), failure);
+  assertStrictEquals(await assertRejects(() => race.value), failure);
 });
 
 test("a race's fail() changes nothing after the decision", async () => {
   const events: string[] = [];
   const race = start({ onEvent: ({ type }) => events.push(type) });
-  assertEquals(await race.result, "a");
+  assertEquals(await race.value, "a");
   race.fail(new Error("too late"));
   assertEquals(events, ["attempt-start", "attempt-end", "end"]);
 });
@@ -52,6 +52,6 @@ test("a race takes a result that cannot be read for the source's error (hazard 3
     const race = start({
       source: { next: next as () => IteratorResult<string, unknown> },
     });
-    assertStrictEquals(await assertRejects(() => race.result), failure);
+    assertStrictEquals(await assertRejects(() => race.value), failure);
   }
 });

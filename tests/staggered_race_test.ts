@@ -1111,6 +1111,7 @@ test("staggeredRace() rejects bad arguments, also when the signal is aborted", a
     { delay: "250" },
     { signal: null },
     { signal: {} },
+    { signal: new EventTarget() },
     { onDiscard: null },
     { onDiscard: "close" },
     { onEvent: null },

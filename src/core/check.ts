@@ -1,6 +1,7 @@
 /**
  * Refusing what callers must not give, in words that are the same everywhere:
- * `Cannot <action>: <name> must be <wanted>, got <value>`.
+ * `Cannot <subject> must be <wanted>, got <value>`. A subject is what is being
+ * done and the argument, such as `connect: port`.
  *
  * A value of the wrong kind is a `TypeError`, a number out of range a
  * `RangeError`. What each option may be is in `options.ts`.

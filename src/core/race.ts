@@ -89,7 +89,7 @@ export interface RacePlan<A, T> {
 /** A race under way. */
 export interface Race<T> {
   /** The winner's value, or why there is none. */
-  readonly result: Promise<T>;
+  readonly value: Promise<T>;
 
   /** Ends the newest attempt's head start at `time`. A hold still counts. */
   wake(time: number): void;
@@ -157,13 +157,13 @@ export function startRace<A, T>({
   let waits: AbortController | undefined;
   let resolve!: (value: T) => void;
   let reject!: (error: unknown) => void;
-  const result = new Promise<T>((...settle) => [resolve, reject] = settle);
+  const winner = new Promise<T>((...settle) => [resolve, reject] = settle);
 
   signal?.addEventListener("abort", onAbort);
   if (signal?.aborted) onAbort();
   proceed();
   return {
-    result,
+    value: winner,
     wake(time) {
       due = Math.min(due, time);
       proceed();
