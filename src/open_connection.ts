@@ -19,7 +19,7 @@ import type {
   NetAddr,
   Transport,
 } from "./connection.ts";
-import type { Clock } from "./core/clock.ts";
+import { after, type Clock } from "./core/clock.ts";
 import { checkTlsOptions, type TlsOptions } from "./options.ts";
 import { systemClock } from "./runtime/system_clock.ts";
 
@@ -342,13 +342,11 @@ export class OpenConnection implements Connection {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const { clock = systemClock } = this.#options;
-    const end = new AbortController();
-    clock.sleep(DISPOSE_TIMEOUT, end.signal).then(() => {
-      if (end.signal.aborted) return;
+    const cancel = after(clock, DISPOSE_TIMEOUT, () => {
       this.#fail(new Error("The peer did not take what was written"));
     });
     await this.close().catch(() => {});
-    end.abort(null);
+    cancel();
   }
 
   /**

@@ -12,9 +12,10 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async/deadline";
 import { FakeTime } from "@std/testing/time";
 
+import { after } from "../src/core/clock.ts";
 import { systemClock } from "../src/runtime/system_clock.ts";
 import { staggeredRace } from "../src/staggered_race.ts";
-import { turn } from "./fake_clock.ts";
+import { FakeClock, turn } from "./fake_clock.ts";
 import { test } from "./harness.ts";
 
 /** The longest delay that a platform's timer takes, in milliseconds. */
@@ -130,4 +131,17 @@ test("a delay of Infinity takes no timer (hazard 25)", async () => {
     controller.abort();
     await assertRejects(() => race);
   });
+});
+
+test("after() tells a clock that it need not wait any longer", async () => {
+  const clock = new FakeClock();
+  const calls: number[] = [];
+  const cancel = after(clock, 10, () => calls.push(10));
+  after(clock, 20, () => calls.push(20));
+  await turn();
+  cancel();
+  await turn();
+  assertEquals(clock.pending, 1);
+  await clock.finish();
+  assertEquals([calls, clock.now(), clock.pending], [[20], 20, 0]);
 });

@@ -20,7 +20,7 @@ import { isLoopback, parseIpAddress } from "./ip_address.ts";
 import type { IpAddress } from "./ip_address.ts";
 import { type KnownSource, parseSource } from "./address_selection.ts";
 import type { Answer, RecordType } from "./answer.ts";
-import type { Clock } from "./clock.ts";
+import { after, type Clock } from "./clock.ts";
 import type { Endpoint, Family } from "./endpoint.ts";
 import { type Candidate, rank } from "./rank.ts";
 import type { AttemptEvent, RaceSource } from "./race.ts";
@@ -216,14 +216,15 @@ export class Candidates implements RaceSource<Endpoint> {
 
   /** Waits for `ms` milliseconds or until a fact has changed. */
   #pause(ms: number): Promise<void> {
-    if (ms === Infinity) {
-      return new Promise((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-    const end = new AbortController();
-    this.#wake = () => end.abort(null);
-    return this.#options.clock.sleep(ms, end.signal);
+    return new Promise((resolve) => {
+      const cancel = ms < Infinity
+        ? after(this.#options.clock, ms, resolve)
+        : undefined;
+      this.#wake = () => {
+        cancel?.();
+        resolve();
+      };
+    });
   }
 
   #take(): IteratorResult<Endpoint, undefined> {
@@ -289,9 +290,7 @@ export class Candidates implements RaceSource<Endpoint> {
     const { clock } = this.#options;
     const wait = Math.max(0, this.#sourcesDue - clock.now());
     this.#endPatience?.();
-    const end = new AbortController();
-    this.#endPatience = () => end.abort(null);
-    clock.sleep(wait, end.signal).then(() => this.#onChange());
+    this.#endPatience = after(clock, wait, () => this.#onChange());
   }
 
   #allThatStand(): readonly Known[] {

@@ -19,3 +19,15 @@ export interface Clock {
    */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
+
+/** Calls `callback` after `ms` milliseconds, unless the result is called. */
+export function after(
+  clock: Clock,
+  ms: number,
+  callback: () => void,
+): () => void {
+  const end = new AbortController();
+  clock.sleep(ms, end.signal).then(() => end.signal.aborted || callback());
+  // With any reason of its own, abort() makes no exception with a stack.
+  return () => end.abort(null);
+}

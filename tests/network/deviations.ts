@@ -5,8 +5,13 @@
  * @module
  */
 
-import type { Run } from "./measure.ts";
-import { schedule } from "./schedule.ts";
+import { longestLookup, type Run } from "./measure.ts";
+import {
+  CONNECTION_ATTEMPT_DELAY,
+  LEAST_DISTANCE,
+  MINIMUM_CONNECTION_ATTEMPT_DELAY,
+  schedule,
+} from "./schedule.ts";
 import type { Attempt } from "./wire_log.ts";
 
 /** A way to depart from the standard, by the mark it has in the report. */
@@ -24,10 +29,6 @@ export const MEANINGS: Readonly<Record<Deviation, string>> = {
 /** All marks. */
 export const DEVIATIONS = Object.keys(MEANINGS) as readonly Deviation[];
 
-/** RFC 8305 sections 5 and 8, in milliseconds. */
-const LEAST_DISTANCE = 10;
-const MINIMUM_ATTEMPT_DELAY = 100;
-const ATTEMPT_DELAY = 250;
 /** For clients that count in coarse steps. */
 const TOLERANCE = 5;
 
@@ -56,7 +57,7 @@ function leastDistance(run: Run, attempt: Attempt, next: Attempt): number {
   // A late IPv6 answer ends the wait early (HEv3 section 5).
   const isLate = run.site.aaaa.includes(next.address) &&
     answerOf(run, "AAAA") > startOf(attempt);
-  return isLate ? MINIMUM_ATTEMPT_DELAY : ATTEMPT_DELAY;
+  return isLate ? MINIMUM_CONNECTION_ATTEMPT_DELAY : CONNECTION_ATTEMPT_DELAY;
 }
 
 function isIPv4First(run: Run): boolean {
@@ -68,12 +69,7 @@ function isIPv4First(run: Run): boolean {
 
 function waits({ site, attempts, result }: Run): boolean {
   const planned = schedule(site).starts[0];
-  const lastAnswer = Math.max(
-    ...[site.scenario.aaaa, site.scenario.a].map(({ hosts, delay = 0 }) =>
-      hosts === "silence" ? Infinity : delay
-    ),
-  );
-  if (!planned?.isRouted || lastAnswer <= planned.time) return false;
+  if (!planned?.isRouted || longestLookup(site) <= planned.time) return false;
   const first = attempts[0] ? startOf(attempts[0]) : Infinity;
   return first - result.start > planned.time + 2 * TOLERANCE;
 }

@@ -83,7 +83,7 @@ function batches(sites: readonly Site[], runs: number): Site[][] {
 }
 
 /** Milliseconds until the last answer. */
-function longestLookup({ scenario: { aaaa, a } }: Site): number {
+export function longestLookup({ scenario: { aaaa, a } }: Site): number {
   return Math.max(
     ...[aaaa, a].map(({ hosts, delay = 0 }) =>
       hosts === "silence" ? Infinity : delay

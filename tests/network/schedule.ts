@@ -51,11 +51,11 @@ interface Host {
 /** RFC 8305 section 8. */
 const RESOLUTION_DELAY = 50;
 /** RFC 8305 section 8. */
-const CONNECTION_ATTEMPT_DELAY = 250;
+export const CONNECTION_ATTEMPT_DELAY = 250;
 /** RFC 8305 section 5: the absolute minimum, also after a failure. */
-const LEAST_DISTANCE = 10;
+export const LEAST_DISTANCE = 10;
 /** RFC 8305 section 8; a late IPv6 answer keeps this distance (HEv3 section 5). */
-const MINIMUM_CONNECTION_ATTEMPT_DELAY = 100;
+export const MINIMUM_CONNECTION_ATTEMPT_DELAY = 100;
 
 /** Replaces the fate of an address by what chance made of it. */
 export type Chance = (address: string, fate: Fate) => Fate;
