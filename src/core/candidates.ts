@@ -13,6 +13,9 @@
  * - the source addresses asked for are known, or have had 10 ms, and
  * - fewer attempts are under way than the platform has room for.
  *
+ * An answer may hold a hundred thousand addresses. Nothing is asked, sorted or
+ * even parsed of those that will not be attempted.
+ *
  * @module
  */
 
@@ -22,6 +25,7 @@ import { type KnownSource, parseSource } from "./address_selection.ts";
 import type { Answer, RecordType } from "./answer.ts";
 import { after, type Clock } from "./clock.ts";
 import type { Endpoint, Family } from "./endpoint.ts";
+import { interleave } from "./interleave.ts";
 import { type Candidate, rank } from "./rank.ts";
 import type { AttemptEvent, RaceSource } from "./race.ts";
 
@@ -33,6 +37,11 @@ const SOURCE_PATIENCE = 10;
 const LOCAL_ERROR_TIME = 1;
 /** A name with more addresses than this is not worth more packets. */
 const MOST_ATTEMPTS = 64;
+/**
+ * How many entries of one answer are read to find that many addresses: they may
+ * be without end, and all the same.
+ */
+const MOST_READ = 1000;
 /** These never left the machine, so they are no load on the network. */
 const LOCAL_ERRORS: ReadonlySet<unknown> = new Set([
   "ENETUNREACH",
@@ -99,11 +108,11 @@ export class Candidates implements RaceSource<Endpoint> {
   readonly #options: CandidatesOptions;
   #stopped = false;
 
-  /** Everything ever heard of, by canonical address. */
+  /** Every address that was ever chosen, by its canonical text. */
   readonly #known = new Map<string, Known>();
-  /** What stands now, by the question it answers. */
-  readonly #facts = new Map<RecordType | "given", Known[]>();
-  /** The addresses of all answers that stand, each once, IPv6 first. */
+  /** The answers that stand now, by the question. */
+  readonly #facts = new Map<RecordType | "given", readonly IpAddress[]>();
+  /** What may be dialled of them, each address once. */
   #standing: readonly Known[] = [];
   readonly #unanswered: Set<RecordType>;
   /** Whether answers, late ones too, may still come. */
@@ -134,11 +143,8 @@ export class Candidates implements RaceSource<Endpoint> {
    * Throws what `allow` throws.
    */
   answer({ type, addresses }: Answer): void {
-    const { family } = this.#options;
     this.#unanswered.delete(type);
-    const wanted = addresses.flatMap((text) => parseAnswer(type, text))
-      .filter((address) => !family || address.family === family);
-    this.#learn(type, wanted);
+    this.#learn(type, this.#read(type, addresses));
   }
 
   /** No more answers will come; questions still open have none. */
@@ -261,16 +267,32 @@ export class Candidates implements RaceSource<Endpoint> {
     return this.#sourcesPending > 0 ? this.#sourcesDue : -Infinity;
   }
 
+  /** The first addresses of an answer that are of use, each once. */
+  #read(type: RecordType, texts: readonly string[]): IpAddress[] {
+    const { family } = this.#options;
+    const found = new Map<string, IpAddress>();
+    const end = Math.min(texts.length, MOST_READ);
+    for (let i = 0; i < end && found.size < MOST_ATTEMPTS; i++) {
+      const address = parseAnswer(type, texts[i]!);
+      if (!address || (family && address.family !== family)) continue;
+      found.set(address.text, address);
+    }
+    return [...found.values()];
+  }
+
   #learn(
     question: RecordType | "given",
     addresses: readonly IpAddress[],
   ): void {
-    const usable = addresses.map((address) => this.#know(address))
+    this.#facts.set(question, addresses);
+    const isAll = this.#standing.length === 0 && addresses.length < 2;
+    this.#standing = (isAll ? addresses : this.#choose())
+      .map((address) => this.#know(address))
       .filter(({ endpoints }) => endpoints.some((endpoint) => endpoint));
-    this.#facts.set(question, usable);
-    this.#standing = this.#standing.length === 0 && usable.length < 2
-      ? usable
-      : this.#allThatStand();
+    const texts = new Set(addresses.map(({ text }) => text));
+    const usable = this.#standing.filter(({ address }) =>
+      texts.has(address.text)
+    );
     if (usable.length > 0) {
       const now = this.#options.clock.now();
       this.#firstAddressTime = Math.min(this.#firstAddressTime, now);
@@ -293,11 +315,18 @@ export class Candidates implements RaceSource<Endpoint> {
     this.#endPatience = after(clock, wait, () => this.#onChange());
   }
 
-  #allThatStand(): readonly Known[] {
+  /**
+   * Of all answers that stand, what was attempted and what still may be: the
+   * families are dealt in turn, each in the resolver's order.
+   */
+  #choose(): IpAddress[] {
     const questions = ["given" as const, ...this.#options.types];
-    return [
-      ...new Set(questions.flatMap((asked) => this.#facts.get(asked) ?? [])),
-    ];
+    const all = questions.flatMap((asked) => this.#facts.get(asked) ?? []);
+    const distinct = new Map(all.map((address) => [address.text, address]));
+    const attempted = new Set(this.attempted.map(({ address }) => address));
+    let room = MOST_ATTEMPTS - attempted.size;
+    return interleave([...distinct.values()], 1)
+      .filter(({ text }) => attempted.has(text) || room-- > 0);
   }
 
   #know(address: IpAddress): Known {
@@ -408,11 +437,11 @@ export class Candidates implements RaceSource<Endpoint> {
 }
 
 /** The address in an answer's text; none where it does not belong there. */
-function parseAnswer(type: RecordType, text: string): IpAddress[] {
+function parseAnswer(type: RecordType, text: string): IpAddress | null {
   // A resolver's types are only a promise.
   const address = typeof text === "string" ? parseIpAddress(text) : null;
   // An AAAA answer may hold an IPv4-mapped address, which counts as IPv4.
-  if (!address) return [];
+  if (!address) return null;
   const fits = type === "AAAA" ? text.includes(":") : address.family === 4;
-  return fits ? [address] : [];
+  return fits ? address : null;
 }
