@@ -28,7 +28,7 @@ export { happyEyeballs } from "./src/happy_eyeballs.ts";
 export { staggeredRace } from "./src/staggered_race.ts";
 export type { RaceAttempt, RaceOptions } from "./src/staggered_race.ts";
 export { ConnectError } from "./src/errors.ts";
-export type { AttemptFailure } from "./src/errors.ts";
+export type { AttemptFailure, ConnectFailure } from "./src/errors.ts";
 export type { HappyEyeballsEvent } from "./src/events.ts";
 export type {
   ConnectOptions,

@@ -10,16 +10,17 @@
  * @module
  */
 
+import { nameOf } from "./ask.ts";
 import type { Connection } from "./connection.ts";
 import { ConnectError } from "./errors.ts";
 import {
   knownAddresses,
-  nameOf,
   raceEndpoints,
   startEndpointRace,
   withTls,
 } from "./happy_eyeballs.ts";
 import {
+  checkConnectNames,
   checkDialOptions,
   checkOptions,
   type ConnectOptions,
@@ -75,6 +76,7 @@ export async function connectBy<T>(
   options: ConnectOptions,
   discard: (value: T) => unknown,
 ): Promise<T> {
+  checkConnectNames(options);
   const settings = checkOptions(options);
   const dial = checkDialOptions(options, settings.host);
   const dialler = detect();

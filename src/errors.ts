@@ -10,7 +10,11 @@
  */
 
 import type { Answer, RecordType } from "./core/answer.ts";
+import { messageOf } from "./core/check.ts";
 import type { Endpoint } from "./core/endpoint.ts";
+
+/** How many addresses that were not attempted a message names. */
+const MOST_NAMED = 64;
 
 /** One attempt that failed. Instants and durations are in milliseconds. */
 export interface AttemptFailure {
@@ -30,17 +34,24 @@ export interface AttemptFailure {
 export interface ConnectFailure {
   /** The hostname as the caller gave it. */
   readonly hostname: string;
+  /** The port as the caller gave it. */
   readonly port: number;
-  /** In the order of starts. */
-  readonly attempts: readonly AttemptFailure[];
-  /** As the resolver gave them. */
-  readonly answers: readonly Answer[];
-  /** What was not attempted, and why; `null` is the host as a whole. */
-  readonly refusals: readonly {
-    readonly endpoint: Endpoint | null;
-    readonly code: "EACCES" | "EADDRNOTAVAIL";
-    readonly reason: string;
-  }[];
+  /** What was tried, in the order of starts. @default nothing */
+  readonly attempts?: readonly AttemptFailure[] | undefined;
+  /** As the resolver gave them. @default none */
+  readonly answers?: readonly Answer[] | undefined;
+  /**
+   * What was not attempted, and why; `null` is the host as a whole.
+   *
+   * @default nothing
+   */
+  readonly refusals?:
+    | readonly {
+      readonly endpoint: Endpoint | null;
+      readonly code: "EACCES" | "EADDRNOTAVAIL";
+      readonly reason: string;
+    }[]
+    | undefined;
 }
 
 /** Thrown by `connect()` and `happyEyeballs()` when nothing worked. */
@@ -52,21 +63,42 @@ export class ConnectError extends AggregateError {
   /** The port as it was given. */
   readonly port: number;
   /**
-   * The code of the first attempt's error, if it has one. If nothing was
-   * attempted: `EAI_AGAIN` when a question failed for a temporary reason,
+   * The code of the first attempt's error, `ERR_CONNECT_FAILED` if that has
+   * none. If nothing was attempted: `EAI_AGAIN` when a question failed for a temporary reason,
    * `EACCES` when an address was known but refused by `allow` or by the
    * platform's permissions, `EADDRNOTAVAIL` when no local address fits, else
    * `ENOTFOUND`.
    */
-  readonly code: string | undefined;
+  readonly code: string;
   /** The attempts in the order of their starts. */
   readonly attempts: readonly AttemptFailure[];
   /** The resolver's answers as received. */
   readonly answers: readonly Answer[];
 
-  /** @internal The engine makes these, callers catch them. */
+  /**
+   * Makes the error that such a failure is, for tests of code that catches it.
+   * `attempts` decide the code and come first in `errors`; without them the
+   * errors in `answers` and the `refusals` do. With nothing but a host it is
+   * `ENOTFOUND`.
+   *
+   * ```ts
+   * import { ConnectError } from "@stagger/happy-eyeballs";
+   *
+   * const refused = Object.assign(new Error("refused"), { code: "ECONNREFUSED" });
+   * const endpoint = { address: "192.0.2.1", family: 4, port: 80 } as const;
+   * const error = new ConnectError({
+   *   hostname: "example.com",
+   *   port: 80,
+   *   attempts: [
+   *     { index: 0, endpoint, startTime: 0, duration: 5, error: refused },
+   *   ],
+   * });
+   * console.log(error.code); // ECONNREFUSED
+   * ```
+   */
   constructor(failure: ConnectFailure) {
-    const { hostname, port, attempts, answers, refusals } = failure;
+    const { hostname, port, attempts = [], answers = [], refusals = [] } =
+      failure;
     const questions = failedQuestions(answers);
     const errors = [
       ...attempts.map(({ error }) => error),
@@ -76,7 +108,8 @@ export class ConnectError extends AggregateError {
       ...attempts.map(({ endpoint, error }) =>
         at(endpoint, reason(error, endpoint === null))
       ),
-      ...refusals.map(({ endpoint, reason }) => at(endpoint, reason)),
+      ...refusals.slice(0, MOST_NAMED)
+        .map(({ endpoint, reason }) => at(endpoint, reason)),
       ...questions.map(({ types, error }) => `${types} ${reason(error)}`),
     ];
     super(
@@ -88,7 +121,7 @@ export class ConnectError extends AggregateError {
     this.hostname = hostname;
     this.port = port;
     this.code = attempts[0]
-      ? codeOf(attempts[0].error)
+      ? codeOf(attempts[0].error) ?? "ERR_CONNECT_FAILED"
       : questions.some(({ error }) => isTemporary(error))
       ? "EAI_AGAIN"
       : refusals.find(({ code }) => code === "EACCES")?.code ??
@@ -142,12 +175,12 @@ function at(endpoint: Endpoint | null, reason: string): string {
 /** The code, with the message where the code alone says too little. */
 function reason(error: unknown, isVerbose = false): string {
   const code = codeOf(error);
-  const message = error instanceof Error ? error.message : String(error);
-  if (code === undefined) return message || "failed";
+  const message = messageOf(error);
+  if (code === undefined) return message;
   return isVerbose || code.startsWith("ERR_") ? `${code} (${message})` : code;
 }
 
 function codeOf(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null | undefined)?.code;
-  return typeof code === "string" ? code : undefined;
+  return typeof code === "string" && code !== "" ? code : undefined;
 }

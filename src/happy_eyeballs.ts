@@ -11,8 +11,9 @@
  */
 
 import { check, checkOptional, isFunction } from "./core/check.ts";
-import type { Answer, RecordType } from "./core/answer.ts";
-import { Candidates } from "./core/candidates.ts";
+import { ask, questions } from "./ask.ts";
+import type { Answer } from "./core/answer.ts";
+import { Candidates, type CandidatesOptions } from "./core/candidates.ts";
 import type { Endpoint } from "./core/endpoint.ts";
 import { type IpAddress, parseIpAddress } from "./core/ip_address.ts";
 import {
@@ -27,13 +28,14 @@ import {
   ConnectError,
   type ConnectFailure,
 } from "./errors.ts";
-import { answerEvent, emit } from "./events.ts";
+import { emit } from "./events.ts";
 import {
+  checkOptionNames,
   checkOptions,
+  HAPPY_EYEBALLS_NAMES,
   type HappyEyeballsOptions,
   type Settings,
 } from "./options.ts";
-import { systemResolver } from "./resolvers/system.ts";
 import { runtimeName } from "./runtime/detect.ts";
 import { sourceAsker } from "./source_address.ts";
 import { dispose } from "./staggered_race.ts";
@@ -41,17 +43,16 @@ import { dispose } from "./staggered_race.ts";
 /** Minimum Connection Attempt Delay in milliseconds (RFC 8305 section 8). */
 const MINIMUM_CONNECTION_ATTEMPT_DELAY = 100;
 
-/**
- * How many answers and updates are heard. A resolver that never ends and never
- * waits would keep every timer from firing.
- */
-const MOST_ANSWERS = 100;
-
 /** The longest that TLS holds the next attempt back, in milliseconds (A49). */
 const MAXIMUM_CONNECTION_ATTEMPT_DELAY = 2000;
 
 /** The addresses of `localhost` (RFC 6761 section 6.3). */
 const LOOPBACKS = ["::1", "127.0.0.1"];
+
+const NAMES = /* @__PURE__ */ Object.assign(
+  { onDiscard: 1 },
+  HAPPY_EYEBALLS_NAMES,
+);
 
 /** One way to reach an endpoint; `null` is the host as the platform finds it. */
 export type EndpointAttempt<T, E extends Endpoint | null = Endpoint> = (
@@ -99,6 +100,7 @@ export async function happyEyeballs<T>(
   },
 ): Promise<T> {
   check("connect: attempt", "a function", attempt, isFunction(attempt));
+  checkOptionNames("connect", options, NAMES);
   const settings = checkOptions(options);
   const { onDiscard = dispose } = options;
   checkOptional("connect: onDiscard", "a function", onDiscard, onDiscard);
@@ -112,24 +114,16 @@ export function raceEndpoints<T>(
   discard: (value: T) => unknown,
   mostInFlight: number = Infinity,
 ): Promise<T> {
-  const { clock, signal } = settings;
-  const addresses = knownAddresses(settings);
-  const types = addresses ? [] : questions(settings);
+  const { signal } = settings;
   const answers: Answer[] = [];
   let queries: AbortController | undefined;
-  const candidates = new Candidates({
-    ...settings,
-    addresses: addresses ?? [],
-    types,
-    mostInFlight,
-    askSource: sourceAsker(clock, settings.sourceAddress),
-    trustsLocalErrors: () => runtimeName() !== "bun",
-    onUrgent(newestTime) {
-      // One at a time stays one at a time.
-      if (settings.connectionAttemptDelay === Infinity) return;
-      race.wake(newestTime + MINIMUM_CONNECTION_ATTEMPT_DELAY);
-    },
+  const options = candidatesOptions(settings, mostInFlight, (newestTime) => {
+    // One at a time stays one at a time.
+    if (settings.connectionAttemptDelay === Infinity) return;
+    race.wake(newestTime + MINIMUM_CONNECTION_ATTEMPT_DELAY);
   });
+  const { types } = options;
+  const candidates = new Candidates(options);
   const race = startEndpointRace(settings, attempt, discard, {
     source: candidates,
     endpointOf: (index) => candidates.attempted[index]!,
@@ -146,10 +140,6 @@ export function raceEndpoints<T>(
   if (types.length > 0 && !signal?.aborted) {
     const take = (answer: Answer) => {
       answers.push(answer);
-      if (settings.onEvent) {
-        const event = answerEvent(answer, nameOf(settings), clock.now());
-        emit(settings.onEvent, event);
-      }
       try {
         candidates.answer(answer);
       } catch (error) {
@@ -163,6 +153,53 @@ export function raceEndpoints<T>(
     });
   }
   return race.value;
+}
+
+/**
+ * All endpoints of a host in the order in which {@linkcode happyEyeballs} would
+ * try them, once every question is answered. Nothing is dialled.
+ *
+ * @throws {ConnectError} when there is none.
+ */
+export async function orderEndpoints(
+  settings: Settings,
+): Promise<readonly Endpoint[]> {
+  const { hostname, port } = settings;
+  const options = candidatesOptions(settings, Infinity, () => {});
+  const candidates = new Candidates(options);
+  const answers: Answer[] = [];
+  const queries = new AbortController();
+  if (options.types.length > 0) {
+    const take = (answer: Answer) => {
+      answers.push(answer);
+      candidates.answer(answer);
+    };
+    const close = () => candidates.close();
+    ask(settings, options.types, take, queries.signal).then(close, close);
+  }
+  const endpoints = await candidates.order();
+  queries.abort(null);
+  candidates.return();
+  if (endpoints.length > 0) return endpoints;
+  const { refusals } = candidates;
+  throw new ConnectError({ hostname, port, answers, refusals });
+}
+
+function candidatesOptions(
+  settings: Settings,
+  mostInFlight: number,
+  onUrgent: (newestTime: number) => void,
+): CandidatesOptions {
+  const addresses = knownAddresses(settings);
+  return {
+    ...settings,
+    addresses: addresses ?? [],
+    types: addresses ? [] : questions(settings),
+    mostInFlight,
+    askSource: sourceAsker(settings.clock, settings.sourceAddress),
+    trustsLocalErrors: () => runtimeName() !== "bun",
+    onUrgent,
+  };
 }
 
 /** A race whose events and error speak of endpoints. */
@@ -195,10 +232,18 @@ export function startEndpointRace<T, E extends Endpoint | null>(
         ? source.cause
         : new ConnectError({ hostname, port, attempts, ...facts() }),
     onEvent(event) {
-      if (event.type === "end" || event.type === "discard") {
-        if (event.type === "end") release?.();
-        onEvent?.(event);
-        return;
+      if (event.type === "discard") {
+        return onEvent?.({ ...event, hostname, port });
+      }
+      if (event.type === "end") {
+        const { index } = event;
+        release?.();
+        return onEvent?.({
+          ...event,
+          hostname,
+          port,
+          ...(index !== undefined && { endpoint: endpointOf(index) }),
+        });
       }
       const endpoint = endpointOf(event.index);
       if (event.type === "attempt-end" && event.outcome === "failed") {
@@ -209,9 +254,9 @@ export function startEndpointRace<T, E extends Endpoint | null>(
       observe?.(event, endpoint);
       if (!onEvent) return;
       if (endpoint || event.type === "attempt-end") {
-        onEvent({ ...event, endpoint });
+        onEvent({ ...event, hostname, port, endpoint });
       } else {
-        onEvent({ ...event, endpoint, delegated: true });
+        onEvent({ ...event, hostname, port, endpoint, delegated: true });
       }
     },
   });
@@ -223,7 +268,7 @@ export function startEndpointRace<T, E extends Endpoint | null>(
  * (A67). `dial` says when TCP is up and TLS begins.
  */
 export function withTls<T, E extends Endpoint | null>(
-  { clock, connectionAttemptDelay, onEvent }: Settings,
+  { hostname, port, clock, connectionAttemptDelay, onEvent }: Settings,
   dial: (endpoint: E, signal: AbortSignal, onTcp: () => void) => Promise<T>,
 ): EndpointAttempt<T, E> {
   return (endpoint, signal, { index, holdNext }) => {
@@ -234,8 +279,16 @@ export function withTls<T, E extends Endpoint | null>(
         connectionAttemptDelay,
         Math.min(4 * (time - startTime), MAXIMUM_CONNECTION_ATTEMPT_DELAY),
       ));
-      const phase = "tls";
-      emit(onEvent, { type: "attempt-progress", time, index, endpoint, phase });
+      if (!onEvent) return;
+      emit(onEvent, {
+        type: "attempt-progress",
+        time,
+        hostname,
+        port,
+        index,
+        endpoint,
+        phase: "tls",
+      });
     });
   };
 }
@@ -248,90 +301,4 @@ export function knownAddresses(
   if (host.kind === "name") return undefined;
   return LOOPBACKS.map((text) => parseIpAddress(text)!)
     .filter((address) => !family || address.family === family);
-}
-
-/** AAAA before A (RFC 8305 section 3, A7). */
-function questions({ family }: Settings): readonly RecordType[] {
-  return family === 6 ? ["AAAA"] : family === 4 ? ["A"] : ["AAAA", "A"];
-}
-
-/** The host as DNS has it: a canonical literal, or a name with its trailing dot. */
-export function nameOf({ host }: Settings): string {
-  return host.kind === "literal" ? host.address.text : host.name;
-}
-
-/**
- * Asks the resolver and passes its answers on until it ends or throws, which
- * answers every open question with "none", or until `signal` aborts.
- *
- * Not a `for await`: leaving one waits for the iterator's `return()`, which an
- * async generator queues behind a lookup that may take minutes.
- */
-async function ask(
-  settings: Settings,
-  types: readonly RecordType[],
-  take: (answer: Answer) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const { port, resolver = systemResolver(), onEvent, clock } = settings;
-  const hostname = nameOf(settings);
-  const unanswered = new Set(types);
-  let iterator: AsyncIterator<Answer> | undefined;
-  let failure: { error: unknown } | undefined;
-  const stop = () => void closeQuietly(iterator);
-  emit(onEvent, { type: "resolve-start", time: clock.now(), hostname, types });
-  try {
-    iterator = iterate(resolver(hostname, { types, port, signal }));
-    signal.addEventListener("abort", stop);
-    for (let heard = 0;; heard++) {
-      const step = await iterator.next();
-      if (signal.aborted) return;
-      if (step.done) break;
-      const error = faultOf(step.value, heard);
-      if (error) {
-        failure = { error };
-        stop();
-        break;
-      }
-      if (!types.includes(step.value.type)) continue;
-      unanswered.delete(step.value.type);
-      take(step.value);
-    }
-  } catch (error) {
-    failure = { error };
-  }
-  if (signal.aborted) return;
-  for (const type of unanswered) take({ type, addresses: [], ...failure });
-}
-
-function iterate(answers: AsyncIterable<Answer>): AsyncIterator<Answer> {
-  if (typeof answers?.[Symbol.asyncIterator] === "function") {
-    return answers[Symbol.asyncIterator]();
-  }
-  throw new TypeError(
-    "Cannot resolve: a resolver must return an async iterable",
-  );
-}
-
-async function closeQuietly(
-  iterator: AsyncIterator<Answer> | undefined,
-): Promise<void> {
-  try {
-    await iterator?.return?.();
-  } catch {
-    // Its answers are no longer needed, and so are its errors.
-  }
-}
-
-/** What is wrong with an answer, where a resolver does not keep its word. */
-function faultOf(answer: Answer, heard: number): Error | undefined {
-  if (heard >= MOST_ANSWERS) {
-    return new RangeError(`Cannot resolve: over ${MOST_ANSWERS} answers`);
-  }
-  if (typeof answer?.type === "string" && Array.isArray(answer.addresses)) {
-    return undefined;
-  }
-  return new TypeError(
-    "Cannot resolve: an answer must have a type and an array of addresses",
-  );
 }

@@ -66,6 +66,19 @@ export function tlsName(name: string): string {
   return name.endsWith(".") ? name.slice(0, -1) : name;
 }
 
+/** Whether DNS takes both for one name: no case, no trailing dot. */
+export function isSameName(a: string, b: string): boolean {
+  return a === b || comparable(a) === comparable(b);
+}
+
+function comparable(name: string): string {
+  try {
+    return tlsName(toAscii(name));
+  } catch {
+    return name;
+  }
+}
+
 /** Only IPv6 may have brackets: `[127.0.0.1]` keeps them and is refused. */
 function withoutBrackets(hostname: string): string {
   const bracketed = hostname.startsWith("[") && hostname.endsWith("]");

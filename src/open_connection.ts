@@ -20,7 +20,7 @@ import type {
   Transport,
 } from "./connection.ts";
 import { after, type Clock } from "./core/clock.ts";
-import { checkTlsOptions, type TlsOptions } from "./options.ts";
+import { checkTlsNames, checkTlsOptions, type TlsOptions } from "./options.ts";
 import { systemClock } from "./runtime/system_clock.ts";
 
 /** How long disposal waits for the peer to take what was written, in ms. */
@@ -359,6 +359,7 @@ export class OpenConnection implements Connection {
   }
 
   async startTls(options: TlsOptions = {}): Promise<Connection> {
+    checkTlsNames(options);
     const checked = checkTlsOptions(options);
     const obstacle = this.#obstacleToTls();
     if (obstacle) throw new TypeError(`Cannot start TLS: ${obstacle}`);

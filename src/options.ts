@@ -11,9 +11,11 @@
 import {
   check,
   checkAtLeast,
+  checkNames,
   checkOptional,
   isFunction,
   isObject,
+  type Names,
 } from "./core/check.ts";
 import type { Resolver } from "./core/answer.ts";
 import type { Source } from "./core/address_selection.ts";
@@ -135,6 +137,37 @@ export interface ConnectOptions extends HappyEyeballsOptions {
   keepAlive?: boolean | undefined;
 }
 
+/** The names of the options that `happyEyeballs()` and `connect()` share. */
+export const HAPPY_EYEBALLS_NAMES: Names<HappyEyeballsOptions> = {
+  hostname: 1,
+  port: 1,
+  signal: 1,
+  family: 1,
+  resolver: 1,
+  connectionAttemptDelay: 1,
+  resolutionDelay: 1,
+  preferredAddressFamilyCount: 1,
+  localAddresses: 1,
+  allow: 1,
+  sourceAddress: 1,
+  onEvent: 1,
+  clock: 1,
+};
+
+// Bundlers keep a spread, because it may run a getter.
+const CONNECT_NAMES: Names<ConnectOptions> = /* @__PURE__ */ Object.assign(
+  { tls: 1, allowHalfOpen: 1, noDelay: 1, keepAlive: 1 },
+  HAPPY_EYEBALLS_NAMES,
+);
+
+const TLS_NAMES: Names<{ [K in keyof TlsOptions as `tls.${K}`]: unknown }> = {
+  "tls.serverName": 1,
+  "tls.alpnProtocols": 1,
+  "tls.caCerts": 1,
+  "tls.cert": 1,
+  "tls.key": 1,
+};
+
 /** Checked options with every default filled in. */
 export interface Settings {
   readonly hostname: string;
@@ -151,6 +184,45 @@ export interface Settings {
   readonly sourceAddress: HappyEyeballsOptions["sourceAddress"];
   readonly onEvent: HappyEyeballsOptions["onEvent"];
   readonly clock: Clock;
+}
+
+/**
+ * Refuses options that do not exist, before anything else is looked at: a guard
+ * that is misspelt must not be off in silence. Not for options that a client
+ * hands through, who has some of its own among them.
+ *
+ * @throws {TypeError} naming the first one, and the nearest that does exist.
+ */
+export function checkOptionNames(
+  action: string,
+  options: unknown,
+  known: object,
+  prefix = "",
+): void {
+  // What is no object is refused in other words.
+  if (!isObject(options)) return;
+  const names = Object.keys(options);
+  checkNames(action, prefix ? names.map((it) => prefix + it) : names, known);
+}
+
+/**
+ * {@linkcode checkOptionNames} for the options of `connect()`, also where they
+ * are given to another door.
+ *
+ * @throws {TypeError} when there is no such option.
+ */
+export function checkConnectNames(options: { tls?: unknown }): void {
+  checkOptionNames("connect", options, CONNECT_NAMES);
+  checkTlsNames(options?.tls);
+}
+
+/**
+ * {@linkcode checkOptionNames} for TLS.
+ *
+ * @throws {TypeError} when there is no such option.
+ */
+export function checkTlsNames(options: unknown): void {
+  checkOptionNames("connect", options, TLS_NAMES, "tls.");
 }
 
 /**

@@ -12,9 +12,12 @@
 import {
   check,
   checkAtLeast,
+  checkNames,
   checkOptional,
   isFunction,
   isObject,
+  messageOf,
+  type Names,
 } from "./core/check.ts";
 import type { Clock } from "./core/clock.ts";
 import {
@@ -24,6 +27,10 @@ import {
   startRace,
 } from "./core/race.ts";
 import { systemClock } from "./runtime/system_clock.ts";
+
+/** How many errors the message of a lost race tells, and in how many letters. */
+const MOST_TOLD = 64;
+const MOST_LETTERS = 1000;
 
 /**
  * One way to the goal. `signal` aborts when the attempt is no longer wanted;
@@ -58,6 +65,14 @@ export interface RaceOptions<T> {
   /** What time is measured by, for tests. @default the system's clock */
   clock?: Clock | undefined;
 }
+
+const OPTIONS: Names<RaceOptions<unknown>> = {
+  delay: 1,
+  signal: 1,
+  onDiscard: 1,
+  onEvent: 1,
+  clock: 1,
+};
 
 /**
  * Starts attempts one after another and returns the first success.
@@ -108,6 +123,7 @@ export async function staggeredRace<T>(
     attempts?.[Symbol.asyncIterator] ?? attempts?.[Symbol.iterator];
   check("race: attempts", "an iterable", attempts, isFunction(open));
   check("race: options", "an object", options, isObject(options));
+  checkNames("race", Object.keys(options), OPTIONS);
   const {
     delay = 250,
     signal,
@@ -137,11 +153,11 @@ export async function staggeredRace<T>(
     discard: onDiscard,
     failure(errors, source) {
       if (source) errors.push(source.cause);
-      return new AggregateError(
-        errors,
-        "Cannot race: all attempts failed",
-        source,
-      );
+      const messages = errors.slice(0, MOST_TOLD).map(messageOf);
+      const what = errors.length > 0
+        ? `all attempts failed: ${messages.join(", ").slice(0, MOST_LETTERS)}`
+        : "there are no attempts";
+      return new AggregateError(errors, `Cannot race: ${what}`, source);
     },
     onEvent,
   }).value;

@@ -170,7 +170,15 @@ test("connect() tells when TLS begins", async () => {
   });
   const endpoint = { address: six, family: 6 as const, port: 443 };
   assertEquals(events.filter(({ type }) => type === "attempt-progress"), [
-    { type: "attempt-progress", time: 30, index: 0, endpoint, phase: "tls" },
+    {
+      type: "attempt-progress",
+      time: 30,
+      hostname: "example.test",
+      port: 443,
+      index: 0,
+      endpoint,
+      phase: "tls",
+    },
   ]);
 });
 
@@ -184,10 +192,12 @@ test("connect() goes by name where the platform must resolve by itself", async (
     byNameOnly,
   );
   assertEquals(story, "by name@0 example.test.");
+  const target = { hostname: "example.test.", port: 443 };
   assertEquals(events, [
     {
       type: "attempt-start",
       time: 0,
+      ...target,
       index: 0,
       endpoint: null,
       delegated: true,
@@ -195,12 +205,20 @@ test("connect() goes by name where the platform must resolve by itself", async (
     {
       type: "attempt-end",
       time: 30,
+      ...target,
       index: 0,
       endpoint: null,
       startTime: 0,
       outcome: "won",
     },
-    { type: "end", time: 30, outcome: "connected", index: 0 },
+    {
+      type: "end",
+      time: 30,
+      ...target,
+      outcome: "connected",
+      index: 0,
+      endpoint: null,
+    },
   ]);
 });
 

@@ -171,7 +171,7 @@ test("ConnectError keeps the answers as they were received", async () => {
   const again = codeError("EAI_AGAIN");
   const error = await failure({
     dns: [
-      { at: 5, A: ["192.0.2.1", "no literal"], name: "cdn.example.net" },
+      { at: 5, A: ["192.0.2.1", "no literal"], name: "EXAMPLE.com." },
       { at: 9, AAAA: [], error: again },
     ],
     hosts: { "4.1": down(20) },
@@ -180,7 +180,7 @@ test("ConnectError keeps the answers as they were received", async () => {
     {
       type: "A",
       addresses: ["192.0.2.1", "no literal"],
-      name: "cdn.example.net",
+      name: "EXAMPLE.com.",
     },
     { type: "AAAA", addresses: [], error: again },
   ]);
@@ -283,12 +283,23 @@ test("ConnectError has the code of the first attempt, not of the most or the las
   assertStrictEquals(error.code, "ETIMEDOUT");
 });
 
-test("ConnectError has no code when the first attempt's error has none (hazard 53)", async () => {
+test("ConnectError has the code ERR_CONNECT_FAILED when the first attempt's error has none (hazard 53)", async () => {
   const values = [
     { thrown: new Error("too bad"), said: "[2001:db8::1] too bad" },
     { thrown: "a string", said: "[2001:db8::1] a string" },
-    { thrown: { code: 5 }, said: "[2001:db8::1] " },
-    { thrown: undefined, said: "[2001:db8::1] " },
+    { thrown: { code: 5 }, said: "[2001:db8::1] 5" },
+    { thrown: { code: "" }, said: "[2001:db8::1] object" },
+    { thrown: undefined, said: "[2001:db8::1] undefined" },
+    { thrown: null, said: "[2001:db8::1] null" },
+    { thrown: Symbol("s"), said: "[2001:db8::1] Symbol(s)" },
+    { thrown: Object.create(null), said: "[2001:db8::1] object" },
+    { thrown: () => {}, said: "[2001:db8::1] thrown" },
+    { thrown: new Error(), said: "[2001:db8::1] Error" },
+    { thrown: { message: {} }, said: "[2001:db8::1] object" },
+    {
+      thrown: new DOMException("", "AbortError"),
+      said: "[2001:db8::1] 20",
+    },
   ];
   for (const { thrown, said } of values) {
     const error = await assertRejects(
@@ -299,10 +310,72 @@ test("ConnectError has no code when the first attempt's error has none (hazard 5
       ConnectError,
       said,
     );
-    assertStrictEquals(error.code, undefined);
+    assertStrictEquals(error.code, "ERR_CONNECT_FAILED");
     assertStrictEquals(error.errors[0], thrown);
     assertStrictEquals(error.attempts[0]?.error, thrown);
     assertStrictEquals(error.cause, thrown);
+  }
+});
+
+test("ConnectError takes the code of the first attempt, not that of a later one that has one", async () => {
+  const error = await failure({
+    dns: [{ at: 0, AAAA: ["6.1", "6.2"] }, { at: 0, A: [] }],
+    hosts: { "6.1": down(5, ""), "6.2": down(5) },
+  });
+  assertStrictEquals(error.code, "ERR_CONNECT_FAILED");
+});
+
+test("ConnectError can be made by tests of those who catch it", () => {
+  const endpoint = { address: "192.0.2.1", family: 4, port: 80 } as const;
+  const host = { hostname: "example.com", port: 80 };
+  const refused = codeError("ECONNREFUSED");
+  const again = codeError("EAI_AGAIN");
+  const said = 'Cannot connect to "example.com" port 80: ';
+  const attempt = { index: 0, endpoint, startTime: 0, duration: 5 };
+  for (
+    const [failure, code, message, errors] of [
+      [{}, "ENOTFOUND", "no address found", []],
+      [
+        { attempts: undefined, answers: undefined, refusals: undefined },
+        "ENOTFOUND",
+        "no address found",
+        [],
+      ],
+      [
+        { attempts: [{ ...attempt, error: refused }] },
+        "ECONNREFUSED",
+        "192.0.2.1 ECONNREFUSED",
+        [refused],
+      ],
+      [
+        { attempts: [{ ...attempt, error: "odd" }] },
+        "ERR_CONNECT_FAILED",
+        "192.0.2.1 odd",
+        ["odd"],
+      ],
+      [
+        { answers: [{ type: "A", addresses: [], error: again }] },
+        "EAI_AGAIN",
+        "A EAI_AGAIN",
+        [again],
+      ],
+      [
+        { refusals: [{ endpoint, code: "EACCES", reason: "refused" }] },
+        "EACCES",
+        "192.0.2.1 refused",
+        [],
+      ],
+    ] as const
+  ) {
+    const error = new ConnectError({ ...host, ...failure });
+    assertInstanceOf(error, AggregateError);
+    assertEquals(
+      [error.name, error.code, error.message, error.hostname, error.port],
+      ["ConnectError", code, said + message, "example.com", 80],
+    );
+    assertEquals(error.errors, [...errors]);
+    assertStrictEquals(error.cause, errors[0]);
+    assert(Array.isArray(error.attempts) && Array.isArray(error.answers));
   }
 });
 

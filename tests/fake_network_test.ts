@@ -286,8 +286,9 @@ const mistakes: readonly { said: string; engine: Engine }[] = [
         onEvent: (event) => {
           if (event.type !== "resolve-start") onEvent?.(event);
           if (event.type === "end") {
-            const { time } = event;
-            onEvent?.({ type: "resolve-start", time, hostname: "", types: [] });
+            const { time, hostname, port } = event;
+            const type = "resolve-start";
+            onEvent?.({ type, time, hostname, port, types: [] });
           }
         },
       }),

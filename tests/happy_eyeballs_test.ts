@@ -421,6 +421,133 @@ table("A59, A60: an answer that replaces an earlier one", [
   },
 ]);
 
+const otherName = { name: "other.example" };
+
+table("Answer.name: answers about another name are passed over", [
+  ...[
+    "example.com",
+    "example.com.",
+    "EXAMPLE.com",
+    "Example.COM.",
+    "ｅｘａｍｐｌｅ.com",
+  ].map((name) => ({
+    name: `takes an answer about ${name} for one about example.com`,
+    dns: [{ at: 5, AAAA: ["6.1"], name }, { at: 5, A: [] }],
+    hosts: { "6.1": up(5) },
+    starts: "6.1@5",
+    end: "6.1@10",
+  })),
+  ...[
+    "other.example",
+    "a.example.com",
+    "com",
+    "",
+    "example.com..",
+    "xn--e",
+    "a b",
+    "\u0130",
+  ].map((name) => ({
+    name: `passes over an answer about ${JSON.stringify(name)}`,
+    dns: [{ at: 5, AAAA: ["6.9"], name }, { at: 10, AAAA: ["6.1"] }, {
+      at: 10,
+      A: [],
+    }],
+    hosts: { "6.1": up(5) },
+    starts: "6.1@10",
+    end: "6.1@15",
+  })),
+  {
+    name: "lets it replace nothing, and drop nothing",
+    dns: [
+      { at: 0, AAAA: ["6.1", "6.2"] },
+      { at: 0, A: ["4.1"] },
+      { at: 100, AAAA: ["6.9"], ...otherName },
+      { at: 100, A: [], ...otherName },
+    ],
+    hosts: { "6.1": never, "6.2": up(5), "4.1": never },
+    starts: "6.1@0 4.1@250 6.2@500",
+    end: "6.2@505",
+  },
+  {
+    // Neither the Resolution Delay nor the wait for an answer ends by it.
+    name: "leaves the question open that it does not answer",
+    dns: [
+      { at: 0, AAAA: [], ...otherName },
+      { at: 10, A: ["4.1"] },
+      { at: 20, AAAA: ["6.9"], ...otherName },
+    ],
+    hosts: { "4.1": up(5) },
+    starts: "4.1@60",
+    end: "4.1@65",
+  },
+  {
+    name: "answers the open question with none at the end of the iteration",
+    dns: [
+      { at: 0, AAAA: ["6.9"], ...otherName },
+      { at: 10, A: [] },
+      { at: 30, end: true },
+    ],
+    starts: "",
+    end: "failed@30",
+  },
+  {
+    name: "forgets its error, too",
+    dns: [
+      { at: 0, AAAA: [], error: codeError("EAI_AGAIN"), ...otherName },
+      { at: 10, AAAA: [] },
+      { at: 10, A: ["4.1"] },
+    ],
+    hosts: { "4.1": up(5) },
+    starts: "4.1@10",
+    end: "4.1@15",
+  },
+]);
+
+test("happyEyeballs() compares the name of an answer with the one it asked for, in any script", async () => {
+  for (
+    const [hostname, name, counts] of [
+      ["bücher.example", "bücher.example", true],
+      ["bücher.example", "BÜCHER.example.", true],
+      ["bücher.example", "xn--bcher-kva.example", true],
+      ["xn--bcher-kva.example", "bücher.example", true],
+      ["bücher.example.", "xn--BCHER-kva.example", true],
+      ["bücher.example", "bucher.example", false],
+      ["example.com.", "example.com", true],
+      ["example.com.", "example.com..", false],
+    ] as const
+  ) {
+    const { end } = await play({
+      dns: [{ at: 0, AAAA: ["6.1"], name }, { at: 1, end: true }],
+      hosts: { "6.1": up(5) },
+    }, { hostname });
+    assertStrictEquals(
+      end,
+      counts ? "6.1@5" : "failed@1",
+      `${hostname} ${name}`,
+    );
+  }
+});
+
+test("happyEyeballs() tells neither events nor errors of what it passes over", async () => {
+  const { events, error } = await play({
+    dns: [
+      { at: 0, AAAA: ["6.9"], ...otherName },
+      { at: 1, A: ["4.9"], error: new Error("of the other"), ...otherName },
+      { at: 2, end: true },
+    ],
+  });
+  const answers = events.filter((event) => event.type === "answer");
+  assertEquals(
+    answers.map(({ time, recordType, addresses }) =>
+      `${recordType}@${time} ${addresses}`
+    ),
+    ["AAAA@2 ", "A@2 "],
+  );
+  assertInstanceOf(error, ConnectError);
+  assertEquals(error.answers.map(({ addresses }) => addresses), [[], []]);
+  assertEquals(error.errors, []);
+});
+
 // A.3 Sorting and interleaving
 
 table("A39, A40: interleaving", [
@@ -1544,7 +1671,7 @@ test("happyEyeballs() tells every event of a race, exactly", async () => {
   const { events, network, value } = await play({
     dns: [
       { at: 10, A: ["4.1", "4.2"] },
-      { at: 30, AAAA: ["6.1"], name: "cdn.example.net" },
+      { at: 30, AAAA: ["6.1"], name: "Example.COM." },
       { at: 40, AAAA: [], error: nodata },
     ],
     hosts: {
@@ -1554,66 +1681,78 @@ test("happyEyeballs() tells every event of a race, exactly", async () => {
     },
   }, { port: 80 });
   const [six, four1, four2] = network.starts.map(({ endpoint }) => endpoint);
-  assertEquals(events, [
-    {
-      type: "resolve-start",
-      time: 0,
+  assertEquals(
+    events,
+    [
+      {
+        type: "resolve-start",
+        time: 0,
+        types: ["AAAA", "A"],
+      },
+      {
+        type: "answer",
+        time: 10,
+        recordType: "A",
+        name: "example.com",
+        addresses: ["192.0.2.1", "192.0.2.2"],
+      },
+      {
+        type: "answer",
+        time: 30,
+        recordType: "AAAA",
+        name: "Example.COM.",
+        addresses: ["2001:db8::1"],
+      },
+      { type: "attempt-start", time: 30, index: 0, endpoint: six },
+      {
+        type: "answer",
+        time: 40,
+        recordType: "AAAA",
+        name: "example.com",
+        addresses: [],
+        error: nodata,
+      },
+      {
+        type: "attempt-end",
+        time: 130,
+        index: 0,
+        endpoint: six,
+        startTime: 30,
+        outcome: "failed",
+        error: (events[5] as { error?: unknown }).error,
+      },
+      { type: "attempt-start", time: 130, index: 1, endpoint: four1 },
+      { type: "attempt-start", time: 380, index: 2, endpoint: four2 },
+      {
+        type: "attempt-end",
+        time: 400,
+        index: 2,
+        endpoint: four2,
+        startTime: 380,
+        outcome: "won",
+      },
+      {
+        type: "attempt-end",
+        time: 400,
+        index: 1,
+        endpoint: four1,
+        startTime: 130,
+        outcome: "canceled",
+      },
+      {
+        type: "end",
+        time: 400,
+        outcome: "connected",
+        index: 2,
+        endpoint: four2,
+      },
+      { type: "discard", time: 1130, index: 1 },
+    ].map((event) => ({
+      ...event,
       hostname: "example.com",
-      types: ["AAAA", "A"],
-    },
-    {
-      type: "answer",
-      time: 10,
-      recordType: "A",
-      name: "example.com",
-      addresses: ["192.0.2.1", "192.0.2.2"],
-    },
-    {
-      type: "answer",
-      time: 30,
-      recordType: "AAAA",
-      name: "cdn.example.net",
-      addresses: ["2001:db8::1"],
-    },
-    { type: "attempt-start", time: 30, index: 0, endpoint: six },
-    {
-      type: "answer",
-      time: 40,
-      recordType: "AAAA",
-      name: "example.com",
-      addresses: [],
-      error: nodata,
-    },
-    {
-      type: "attempt-end",
-      time: 130,
-      index: 0,
-      endpoint: six,
-      startTime: 30,
-      outcome: "failed",
-      error: (events[5] as { error?: unknown }).error,
-    },
-    { type: "attempt-start", time: 130, index: 1, endpoint: four1 },
-    { type: "attempt-start", time: 380, index: 2, endpoint: four2 },
-    {
-      type: "attempt-end",
-      time: 400,
-      index: 2,
-      endpoint: four2,
-      startTime: 380,
-      outcome: "won",
-    },
-    {
-      type: "attempt-end",
-      time: 400,
-      index: 1,
-      endpoint: four1,
-      startTime: 130,
-      outcome: "canceled",
-    },
-    { type: "end", time: 400, outcome: "connected", index: 2 },
-    { type: "discard", time: 1130, index: 1 },
-  ] as HappyEyeballsEvent[]);
+      port: 80,
+    })) as unknown as HappyEyeballsEvent[],
+  );
   assertEquals([six, four1, four2], [
     { address: "2001:db8::1", family: 6, port: 80 },
     { address: "192.0.2.1", family: 4, port: 80 },
@@ -1626,6 +1765,42 @@ test("happyEyeballs() tells every event of a race, exactly", async () => {
   );
 });
 
+test("happyEyeballs() tells hostname and port with every event, as they were given", async () => {
+  for (
+    const [hostname, dns] of [
+      ["Example.COM.", [{ at: 0, AAAA: ["6.1"] }, { at: 5, A: ["4.1"] }]],
+      ["[2001:DB8::1]", []],
+      ["bücher.example", [{ at: 0, AAAA: ["6.1"] }, { at: 5, end: true }]],
+      ["none.example", [{ at: 0, end: true }]],
+    ] as const
+  ) {
+    const { events } = await play({
+      dns,
+      hosts: { "6.1": { accept: 400, deaf: true }, "4.1": up(5) },
+    }, { hostname, port: 8443 });
+    assert(events.length > 1, hostname);
+    for (const { type, ...event } of events) {
+      assertEquals([event.hostname, event.port], [hostname, 8443], type);
+    }
+  }
+});
+
+test("happyEyeballs() ends its events with the endpoint that won, and with none where none did", async () => {
+  const won = await play({
+    dns: [{ at: 0, AAAA: ["6.1"] }, { at: 0, A: ["4.1"] }],
+    hosts: { "6.1": never, "4.1": up(5) },
+  });
+  const end = won.events.find((event) => event.type === "end");
+  assertStrictEquals(end?.endpoint, won.value?.endpoint);
+  for (const options of [{}, { abortAt: 10 }]) {
+    const { events } = await play({
+      dns: [{ at: 0, AAAA: ["6.1"] }, { at: 0, A: [] }],
+      hosts: { "6.1": down(50) },
+    }, options);
+    assert(!("endpoint" in (events.at(-1) ?? {})), "nobody won");
+  }
+});
+
 test("happyEyeballs() ends its events with the error, or with the caller's reason", async () => {
   const failed = await play({
     dns: [{ at: 0, AAAA: ["6.1"] }, { at: 5, A: [] }],
@@ -1634,6 +1809,8 @@ test("happyEyeballs() ends its events with the error, or with the caller's reaso
   assertEquals(failed.events.at(-1), {
     type: "end",
     time: 20,
+    hostname: "example.com",
+    port: 443,
     outcome: "failed",
     error: failed.error,
   });
@@ -1668,7 +1845,11 @@ test("happyEyeballs() ends its events with the error, or with the caller's reaso
         error: reason,
         endpoint: null,
       },
-    ] as unknown as typeof aborted.events[number][],
+    ].map((event) => ({
+      ...event,
+      hostname: "example.com",
+      port: 443,
+    })) as unknown as typeof aborted.events[number][],
   );
 });
 
@@ -1713,6 +1894,8 @@ test("happyEyeballs() tells what onDiscard threw as an event (hazard 7)", async 
   assertEquals(events.at(-1), {
     type: "discard",
     time: 910,
+    hostname: "example.com",
+    port: 443,
     index: 0,
     error: thrown,
   });
@@ -1867,6 +2050,90 @@ test("happyEyeballs() takes an answer that is none for a failure of the resolver
     error.attempts.map(({ endpoint }) => endpoint?.address),
     ["192.0.2.1"],
   );
+});
+
+/** Answers to questions that nobody asked. */
+const unasked: readonly unknown[] = [
+  { type: "HTTPS", records: [] },
+  { type: "HTTPS", addresses: [], records: [] },
+  { type: "SVCB", records: null, alias: 5 },
+  { type: "TXT" },
+  { type: "TXT", addresses: null },
+  { type: "MX", addresses: "192.0.2.9" },
+  { type: "MX", addresses: ["192.0.2.9"] },
+  { type: "NS", addresses: ["192.0.2.9"], error: new Error("of NS") },
+  { type: "", addresses: ["192.0.2.9"] },
+  { type: "a", addresses: ["192.0.2.9"] },
+  { type: "A ", addresses: ["192.0.2.9"] },
+  { type: "toString" },
+  { type: "CNAME", name: 5 },
+];
+
+test("happyEyeballs() passes over an answer of a type nobody asked for, whatever it holds", async () => {
+  const good: Answer = { type: "AAAA", addresses: [long("6.1")] };
+  for (const other of unasked) {
+    for (const list of [[other, good], [other, other, good, other]]) {
+      const { end } = await withResolver(() =>
+        async function* () {
+          for (const each of list) yield await Promise.resolve(each as Answer);
+        }
+      );
+      assertStrictEquals(end, "2001:db8::1@5", JSON.stringify(other));
+    }
+    const { end, error } = await withResolver(() =>
+      async function* () {
+        yield await Promise.resolve(other as Answer);
+      }
+    );
+    assertStrictEquals(end, "failed@0");
+    assertInstanceOf(error, ConnectError);
+    assertEquals([error.code, error.errors], ["ENOTFOUND", []]);
+    assertEquals(error.answers, [
+      { type: "AAAA", addresses: [] },
+      { type: "A", addresses: [] },
+    ]);
+  }
+});
+
+test("happyEyeballs() passes over an answer of the type that `family` rules out", async () => {
+  const clock = new FakeClock();
+  const address = await clock.run(happyEyeballs(({ address }) => address, {
+    hostname: "example.com",
+    port: 443,
+    family: 4,
+    resolver: async function* () {
+      yield { type: "AAAA", addresses: null } as unknown as Answer;
+      yield await Promise.resolve<Answer>({
+        type: "A",
+        addresses: [long("4.1")],
+      });
+    },
+    clock,
+  }));
+  assertStrictEquals(address, long("4.1"));
+});
+
+test("happyEyeballs() ends though the resolver never ends to answer what nobody asked", async () => {
+  for (
+    const other of [...unasked, {
+      type: "A",
+      addresses: [],
+      name: "other.example",
+    }]
+  ) {
+    let told = 0;
+    const { end, error } = await withResolver(() =>
+      async function* () {
+        for (; told < 10_000; told++) {
+          yield await Promise.resolve(other as Answer);
+        }
+      }
+    );
+    assertStrictEquals(end, "failed@0");
+    assertInstanceOf(error, ConnectError);
+    assertInstanceOf(error.errors[0], RangeError);
+    assert(told <= 101, `${told} answers were heard`);
+  }
 });
 
 test("happyEyeballs() keeps a resolver's error that is no Error (hazards 41 and 53)", async () => {

@@ -599,7 +599,47 @@ test("staggeredRace() rejects with no errors when there are no attempts (C.1.4, 
       AggregateError,
     );
     assertEquals(error.errors, []);
+    assertStrictEquals(error.message, "Cannot race: there are no attempts");
   }
+});
+
+test("staggeredRace() says in its message what each attempt failed of", async () => {
+  const thrown: readonly (readonly [unknown, string])[] = [
+    [new Error("a is down"), "a is down"],
+    [new TypeError(""), "TypeError"],
+    [Object.assign(new AggregateError([]), { code: "EX" }), "EX"],
+    ["a text", "a text"],
+    [{ code: "ENOENT" }, "ENOENT"],
+    [{}, "object"],
+    [Object.create(null), "object"],
+    [{ message: Object.create(null) }, "object"],
+    [undefined, "undefined"],
+    [null, "null"],
+    [0, "0"],
+    [Symbol("s"), "Symbol(s)"],
+    [{ name: "Odd" }, "Odd"],
+  ];
+  const clock = new FakeClock();
+  const attempts = thrown.map(([error]) => () => {
+    throw error;
+  });
+  const { error } = await clock.run(settled(
+    staggeredRace<readonly unknown[]>(attempts, { clock }),
+  )) as { error: AggregateError };
+  assertStrictEquals(
+    error.message,
+    "Cannot race: all attempts failed: " +
+      thrown.map(([, said]) => said).join(", "),
+  );
+  assertEquals(error.errors, thrown.map(([error]) => error));
+
+  const long = [..."abc"].map((letter) => () => {
+    throw new Error(letter.repeat(100_000));
+  });
+  const bounded = await clock.run(settled(
+    staggeredRace<readonly unknown[]>(long, { clock }),
+  )) as { error: AggregateError };
+  assert(bounded.error.message.length < 1100, "a message without end");
 });
 
 test("staggeredRace() lists the errors in start order, all failed", async () => {
@@ -622,6 +662,7 @@ test("staggeredRace() lists the source's error last and as the cause (C.1.9, haz
   assertInstanceOf(one.error, AggregateError);
   assertEquals(one.error.errors, [failures[0], sourceError]);
   assertStrictEquals(one.error.cause, sourceError);
+  assert(one.error.message.endsWith(sourceError.message), one.error.message);
   assertStrictEquals(one.end, "failed@5");
 
   const none = await race({ jobs: [], sourceFails: 0 });
@@ -1197,6 +1238,7 @@ test("staggeredRace() gets through 10 000 instant failures in order, and others 
     staggeredRace<readonly unknown[]>(attempts, { clock }),
   )) as { error: AggregateError };
   assertEquals(error.errors, order);
+  assert(error.message.length < 1100, error.message);
   assertStrictEquals(order.length, 10_000);
   assertEquals(order, order.toSorted((a, b) => a - b));
   assert(startsAtTurn < 10_000, "nobody else got a turn before the end");

@@ -13,11 +13,13 @@ import { test } from "./harness.ts";
 const v6: Endpoint = { address: "2001:db8::1", family: 6, port: 443 };
 const v4: Endpoint = { address: "192.0.2.1", family: 4, port: 443 };
 
+const target = { hostname: "example.com", port: 443 };
+
 const question = (
   time: number,
   types: readonly ("AAAA" | "A")[] = ["AAAA", "A"],
 ): HappyEyeballsEvent => (
-  { type: "resolve-start", time, hostname: "example.com", types }
+  { type: "resolve-start", time, ...target, types }
 );
 
 const answer = (
@@ -28,6 +30,7 @@ const answer = (
 ): HappyEyeballsEvent => ({
   type: "answer",
   time,
+  ...target,
   recordType,
   name: "example.com",
   addresses,
@@ -38,14 +41,20 @@ const start = (
   time: number,
   index: number,
   endpoint: Endpoint | null,
-): HappyEyeballsEvent => ({ type: "attempt-start", time, index, endpoint });
+): HappyEyeballsEvent => ({
+  type: "attempt-start",
+  time,
+  ...target,
+  index,
+  endpoint,
+});
 
 const tls = (
   time: number,
   index: number,
   endpoint: Endpoint | null,
 ): HappyEyeballsEvent => (
-  { type: "attempt-progress", time, index, endpoint, phase: "tls" }
+  { type: "attempt-progress", time, ...target, index, endpoint, phase: "tls" }
 );
 
 const ended = (
@@ -55,14 +64,23 @@ const ended = (
   outcome: "won" | "failed" | "canceled",
   error?: unknown,
 ): HappyEyeballsEvent => (
-  { type: "attempt-end", time, index, endpoint, startTime: 0, outcome, error }
+  {
+    type: "attempt-end",
+    time,
+    ...target,
+    index,
+    endpoint,
+    startTime: 0,
+    outcome,
+    error,
+  }
 );
 
 const end = (
   time: number,
   outcome: "connected" | "failed" | "aborted",
   more: { index?: number; error?: unknown } = {},
-): HappyEyeballsEvent => ({ type: "end", time, outcome, ...more });
+): HappyEyeballsEvent => ({ type: "end", time, ...target, outcome, ...more });
 
 const failure = (code: string): Error =>
   Object.assign(new Error(`connect ${code}`), { code });
@@ -175,7 +193,7 @@ test("waterfall() shows an attempt by name and one from a local address", () => 
     start(0, 0, local),
     ended(0.04, 0, local, "won"),
     end(0.04, "connected", { index: 0 }),
-    { type: "discard", time: 900, index: 1 } as const,
+    { type: "discard", time: 900, ...target, index: 1 } as const,
   ];
   assertEquals(lines(fromHere), [
     "ms                             0           0.5        1",

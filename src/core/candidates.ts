@@ -121,6 +121,7 @@ export class Candidates implements RaceSource<Endpoint> {
   #sourcesPending = 0;
   #sourcesDue = -Infinity;
 
+  readonly #taken = new Set<Endpoint>();
   readonly #running = new Set<Endpoint>();
   #newest: Endpoint | undefined;
   #newestTime = -Infinity;
@@ -178,14 +179,23 @@ export class Candidates implements RaceSource<Endpoint> {
   next():
     | IteratorResult<Endpoint, undefined>
     | Promise<IteratorResult<Endpoint, undefined>> {
-    const { addresses } = this.#options;
-    if (addresses.length > 0 && !this.#facts.has("given")) {
-      this.#learn("given", addresses);
-    }
+    this.#learnGiven();
     if (this.#ended()) return { done: true, value: undefined };
     return this.#startTime() <= this.#options.clock.now()
       ? this.#take()
       : this.#takeLater();
+  }
+
+  /** All that may be dialled, best first, once every question is answered. */
+  async order(): Promise<Endpoint[]> {
+    const { clock, preferredAddressFamilyCount } = this.#options;
+    this.#learnGiven();
+    for (;;) {
+      const time = this.#unanswered.size > 0 ? Infinity : this.#sourcesTime();
+      const wait = time - clock.now();
+      if (wait <= 0) return rank(this.#standing, preferredAddressFamilyCount);
+      await this.#pause(wait);
+    }
   }
 
   return(): void {
@@ -236,6 +246,7 @@ export class Candidates implements RaceSource<Endpoint> {
   #take(): IteratorResult<Endpoint, undefined> {
     const endpoint = this.#firstFresh()!;
     this.attempted.push(endpoint);
+    this.#taken.add(endpoint);
     return { done: false, value: endpoint };
   }
 
@@ -265,6 +276,13 @@ export class Candidates implements RaceSource<Endpoint> {
   /** When sources are known or no longer waited for. */
   #sourcesTime(): number {
     return this.#sourcesPending > 0 ? this.#sourcesDue : -Infinity;
+  }
+
+  #learnGiven(): void {
+    const { addresses } = this.#options;
+    if (addresses.length > 0 && !this.#facts.has("given")) {
+      this.#learn("given", addresses);
+    }
   }
 
   /** The first addresses of an answer that are of use, each once. */
@@ -416,15 +434,13 @@ export class Candidates implements RaceSource<Endpoint> {
 
   #hasFresh(): boolean {
     return this.#standing.some(({ endpoints }) =>
-      endpoints.some((endpoint) =>
-        endpoint && !this.attempted.includes(endpoint)
-      )
+      endpoints.some((endpoint) => endpoint && !this.#taken.has(endpoint))
     );
   }
 
   #firstFresh(): Endpoint | undefined {
     return rank(this.#standing, this.#options.preferredAddressFamilyCount)
-      .find((endpoint) => !this.attempted.includes(endpoint));
+      .find((endpoint) => !this.#taken.has(endpoint));
   }
 
   /** Whether an attempt failed before any packet left the machine (A54). */

@@ -27,15 +27,49 @@ export function check(
   Kind: new (message: string) => Error = TypeError,
 ): asserts isRight {
   if (isRight) return;
-  throw new Kind(
-    `Cannot ${subject} must be ${wanted}, got ${
-      typeof value === "string"
-        ? JSON.stringify(value)
-        : isObject(value) || isFunction(value)
-        ? typeof value
-        : String(value)
-    }`,
-  );
+  const got = typeof value === "string" ? JSON.stringify(value) : show(value);
+  throw new Kind(`Cannot ${subject} must be ${wanted}, got ${got}`);
+}
+
+/** The names of all options, in the members of an object. */
+export type Names<Options> = Readonly<Record<keyof Options, unknown>>;
+
+/**
+ * Refuses names that no option has: one that is misspelt would be without
+ * effect, in silence. The error tells the most similar of those there are.
+ */
+export function checkNames(
+  action: string,
+  names: readonly string[],
+  known: object,
+): void {
+  for (const name of names) {
+    if (Object.hasOwn(known, name)) continue;
+    // Letters and pairs of them in common, less the difference in length.
+    const likeness = (other: string) =>
+      [...name].reduce(
+        (sum, letter, i) =>
+          sum + +other.includes(letter) +
+          +other.includes(name.slice(i, i + 2)),
+        -Math.abs(other.length - name.length),
+      );
+    const nearest = Object.keys(known)
+      .reduce((a, b) => likeness(b) > likeness(a) ? b : a);
+    throw new TypeError(
+      `Cannot ${action}: there is no option ${name}; did you mean ${nearest}?`,
+    );
+  }
+}
+
+/** What an error says, whatever was thrown: its message, code or name. */
+export function messageOf(error: unknown): string {
+  const { message, code, name } = Object(error) as Record<string, unknown>;
+  return show(message || code || name || error);
+}
+
+/** Never throws, as some objects do that are made a string. */
+function show(value: unknown): string {
+  return isObject(value) || isFunction(value) ? typeof value : String(value);
 }
 
 /**

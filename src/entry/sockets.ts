@@ -31,6 +31,7 @@ import type {
 import { OpenConnection } from "../open_connection.ts";
 import {
   checkDialOptions,
+  checkOptionNames,
   checkOptions,
   checkTlsOptions,
   type TlsOptions,
@@ -76,6 +77,17 @@ export interface StartTlsOptions {
   expectedServerHostname?: string | undefined;
 }
 
+const SOCKET_NAMES = {
+  secureTransport: 1,
+  allowHalfOpen: 1,
+  sni: 1,
+  alpn: 1,
+} satisfies Record<keyof SocketOptions, 1>;
+
+const START_TLS_NAMES = {
+  expectedServerHostname: 1,
+} satisfies Record<keyof StartTlsOptions, 1>;
+
 /** What sockets fail with. */
 export class SocketError extends TypeError {
   /** The portable code of the first attempt, such as `"ECONNREFUSED"`. */
@@ -99,6 +111,7 @@ export function connect(
   address: AnySocketAddress,
   options: SocketOptions = {},
 ): Socket {
+  orSocketError(() => checkOptionNames("connect", options, SOCKET_NAMES));
   const { secureTransport = "off", allowHalfOpen = false } = options;
   const tls = tlsOptions(options);
   const target = {
@@ -232,6 +245,9 @@ export class Socket {
    * closed or upgraded already, or one of its streams is locked.
    */
   startTls(options: StartTlsOptions = {}): Socket {
+    orSocketError(() =>
+      checkOptionNames("start TLS", options, START_TLS_NAMES)
+    );
     const obstacle = this.#obstacleToTls();
     if (obstacle) throw new SocketError(`cannot start TLS: ${obstacle}`);
     const { serverName } = this.#settings.tls;

@@ -80,7 +80,7 @@ export const builtins: readonly Client[] = [
 
 /** `node:net` with its Happy Eyeballs, `autoSelectFamily`, and our answers. */
 async function connectByNodeNet(place: Place): Promise<HappyEyeballsEvent[]> {
-  const { events, tell } = recorder();
+  const { events, tell } = recorder(HOSTNAME, place.port);
   const socket = netConnect({
     host: HOSTNAME,
     port: place.port,
@@ -142,7 +142,7 @@ function scriptedLookup(
     const types = ["AAAA", "A"] as const;
     const { signal } = new AbortController();
     const found: { address: string; family: 4 | 6 }[] = [];
-    tell({ type: "resolve-start", hostname, types });
+    tell({ type: "resolve-start", types });
     const answers = scriptedResolver(script)(hostname, { types, port, signal });
     for await (const { type, addresses } of answers) {
       tell({ type: "answer", recordType: type, name: hostname, addresses });
@@ -167,13 +167,13 @@ async function connectByDeno(
   if (!known.includes("::1") || !known.includes("127.0.0.1")) {
     return `it resolves by itself, and "localhost" is only ${known} here`;
   }
-  const { events, tell } = recorder();
+  const hostname = "localhost";
+  const { events, tell } = recorder(hostname, port);
   const attempt = { index: 0, endpoint: null } as const;
   tell({ type: "attempt-start", ...attempt });
   const startTime = performance.now();
   const signal = AbortSignal.timeout(PATIENCE);
   try {
-    const hostname = "localhost";
     const connection = await Deno.connect({ hostname, port, signal });
     connection.close();
     tell({ type: "attempt-end", ...attempt, startTime, outcome: "won" });
@@ -199,14 +199,21 @@ function described(error: unknown): Error {
   return Object.assign(new Error(text, { cause: error }), { code });
 }
 
-type Untimed<Event> = Event extends unknown ? Omit<Event, "time"> : never;
-type Tell = (event: Untimed<HappyEyeballsEvent>) => void;
+type What<Event> = Event extends unknown
+  ? Omit<Event, "time" | "hostname" | "port">
+  : never;
+type Tell = (event: What<HappyEyeballsEvent>) => void;
 
-/** Puts the time on events and keeps them. */
-function recorder(): { events: HappyEyeballsEvent[]; tell: Tell } {
+/** Puts the time and the target on events and keeps them. */
+function recorder(
+  hostname: string,
+  port: number,
+): { events: HappyEyeballsEvent[]; tell: Tell } {
   const events: HappyEyeballsEvent[] = [];
   return {
     events,
-    tell: (event) => void events.push({ ...event, time: performance.now() }),
+    tell(event) {
+      events.push({ ...event, time: performance.now(), hostname, port });
+    },
   };
 }

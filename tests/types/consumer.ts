@@ -231,7 +231,7 @@ try {
   await connect({ hostname: "localhost", port: 9 });
 } catch (error) {
   if (!(error instanceof ConnectError)) throw error;
-  same<typeof error.code, string | undefined>(true);
+  same<typeof error.code, string>(true);
   for (const { index, endpoint, startTime, duration } of error.attempts) {
     same<typeof endpoint, Endpoint | null>(true);
     (index + startTime + duration).toFixed();

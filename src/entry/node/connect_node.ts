@@ -17,6 +17,7 @@ import type * as tls from "node:tls";
 
 import { raceEndpoints, withTls } from "../../happy_eyeballs.ts";
 import {
+  checkConnectNames,
   checkDialOptions,
   checkOptions,
   type ConnectOptions,
@@ -71,6 +72,7 @@ export function connectNode(
 export async function connectNode(
   options: ConnectOptions,
 ): Promise<net.Socket | tls.TLSSocket> {
+  checkConnectNames(options);
   const settings = checkOptions(options);
   const { hostname, tls, ...dial } = checkDialOptions(options, settings.host);
   return await raceSockets(settings, {

@@ -20,7 +20,7 @@ import { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
 import type * as tls from "node:tls";
 
-import type { ConnectOptions } from "../../options.ts";
+import { checkConnectNames, type ConnectOptions } from "../../options.ts";
 import { connectNode } from "./connect_node.ts";
 
 /** Options of {@linkcode LazySocket}: those of `connect()`. */
@@ -73,8 +73,13 @@ export class LazySocket extends Duplex {
   /** What was asked of the socket before there was one, by method. */
   readonly #replays = new Map<string, (socket: net.Socket) => void>();
 
-  /** Takes the options of `connect()`; hostname and port may come later. */
+  /**
+   * Takes the options of `connect()`; hostname and port may come later.
+   *
+   * @throws {TypeError} when there is no such option.
+   */
   constructor(options: LazySocketOptions = {}) {
+    checkConnectNames(options);
     super({
       allowHalfOpen: options.allowHalfOpen ?? false,
       // Emitted here, with `hadError` as sockets have it.

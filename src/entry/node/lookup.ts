@@ -10,11 +10,12 @@
  */
 
 import type { LookupAddress, LookupOptions } from "node:dns";
+import { nextTick } from "node:process";
 
 import type { Resolver } from "../../core/answer.ts";
-import type { Endpoint } from "../../core/endpoint.ts";
 import type { ConnectError } from "../../errors.ts";
-import { happyEyeballs } from "../../happy_eyeballs.ts";
+import { orderEndpoints } from "../../happy_eyeballs.ts";
+import { checkOptionNames, checkOptions } from "../../options.ts";
 
 /** Options of {@linkcode lookup}: those of `dns.lookup()` and a resolver. */
 export interface ResolverLookupOptions extends LookupOptions {
@@ -33,9 +34,14 @@ export type LookupCallback = (
 /** Any port will do: nothing is dialled. */
 const NO_PORT = 1;
 
+const OPTION_NAMES: Readonly<
+  Record<keyof ResolverLookupOptions, unknown>
+> = { resolver: 1, family: 1, hints: 1, all: 1, order: 1, verbatim: 1 };
+
 /**
- * Looks up all addresses of a name in the order `connect()` would try them:
- * sorted by RFC 6724, the families taking turns (RFC 8305 section 4).
+ * Looks up the addresses of a name in the order `connect()` would try them:
+ * sorted by RFC 6724, the families taking turns (RFC 8305 section 4). There are
+ * at most 64, as many as `connect()` would try.
  *
  * ```ts ignore
  * import { lookup } from "@stagger/happy-eyeballs/node";
@@ -44,8 +50,12 @@ const NO_PORT = 1;
  * const client = new MongoClient("mongodb://db.example.com", { lookup });
  * ```
  *
- * `family` and `all` are those of `dns.lookup()`; `hints` and `order` are
- * questions to getaddrinfo and have no meaning here.
+ * `family` and `all` are those of `dns.lookup()`; `hints`, `order` and
+ * `verbatim` are questions to getaddrinfo and have no meaning here. A name that
+ * cannot be looked up is an error given to the callback, which is never called
+ * before this returns.
+ *
+ * @throws {TypeError} when an argument is wrong, or there is no such option.
  */
 export function lookup(hostname: string, callback: LookupCallback): void;
 /** With options, or just a family. */
@@ -61,48 +71,65 @@ export function lookup(
     | [ResolverLookupOptions | number | undefined, LookupCallback]
 ): void {
   const callback = rest.at(-1) as LookupCallback;
-  const options = typeof rest[0] === "object" ? rest[0] : {
-    family: typeof rest[0] === "number" ? rest[0] : undefined,
-  };
-  addresses(hostname, options).then(
+  refuseUnless(typeof hostname === "string", "hostname must be a string");
+  refuseUnless(typeof callback === "function", "callback must be a function");
+  const { family, resolver, all } = optionsOf(rest[0]);
+  addresses(hostname, familyOf(family), resolver).then(
     (found) => {
-      if (options.all) callback(null, found);
-      else callback(null, found[0]!.address, found[0]!.family);
+      if (all) tell(null, found);
+      else tell(null, found[0]!.address, found[0]!.family);
     },
-    (error) => callback(error, options.all ? [] : ""),
+    (error) => tell(error, all ? [] : ""),
+  );
+
+  // What the callback throws is nobody's rejection.
+  function tell(...outcome: Parameters<LookupCallback>): void {
+    nextTick(() => callback(...outcome));
+  }
+}
+
+function optionsOf(
+  given: ResolverLookupOptions | number | LookupCallback | null | undefined,
+): ResolverLookupOptions {
+  if (given == null || typeof given === "function") return {};
+  if (typeof given === "number") return { family: given };
+  refuseUnless(typeof given === "object", "options must be an object");
+  checkOptionNames("look up", given, OPTION_NAMES);
+  const { resolver } = given;
+  const isRight = resolver === undefined || typeof resolver === "function";
+  refuseUnless(isRight, "resolver must be a function");
+  return given;
+}
+
+function familyOf(family: LookupOptions["family"] | null): 4 | 6 | undefined {
+  if (family == null || family === 0) return undefined;
+  if (family === 4 || family === "IPv4") return 4;
+  if (family === 6 || family === "IPv6") return 6;
+  throw new TypeError(
+    'Cannot look up: family must be 0, 4, 6, "IPv4" or "IPv6"',
   );
 }
 
-/**
- * The order is that of a race in which no attempt leaves the machine: each
- * fails at once, by an error after which the next may start at once.
- */
-async function addresses(
-  hostname: string,
-  { family, resolver }: ResolverLookupOptions,
-): Promise<LookupAddress[]> {
-  const found: LookupAddress[] = [];
-  const take = ({ address, family }: Endpoint) => {
-    found.push({ address, family });
-    throw Object.assign(new Error("Not dialled"), { code: "EADDRNOTAVAIL" });
-  };
-  try {
-    await happyEyeballs(take, {
-      hostname,
-      port: NO_PORT,
-      family: familyOf(family),
-      resolver,
-      resolutionDelay: Infinity,
-    });
-  } catch (error) {
-    if (found.length === 0) throw lookupError(hostname, error);
-  }
-  return found;
+function refuseUnless(isRight: boolean, message: string): asserts isRight {
+  if (!isRight) throw new TypeError(`Cannot look up: ${message}`);
 }
 
-function familyOf(family: LookupOptions["family"]): 4 | 6 | undefined {
-  if (family === 4 || family === "IPv4") return 4;
-  return family === 6 || family === "IPv6" ? 6 : undefined;
+async function addresses(
+  hostname: string,
+  family: 4 | 6 | undefined,
+  resolver: Resolver | undefined,
+): Promise<LookupAddress[]> {
+  try {
+    const settings = checkOptions({ hostname, port: NO_PORT, resolver });
+    // A literal is given back, whatever the family, as dns.lookup() does.
+    const isLiteral = settings.host.kind === "literal";
+    const found = await orderEndpoints(
+      isLiteral ? settings : { ...settings, family },
+    );
+    return found.map(({ address, family }) => ({ address, family }));
+  } catch (error) {
+    throw lookupError(hostname, error);
+  }
 }
 
 /** As `dns.lookup()` words it. */
