@@ -8,6 +8,7 @@
 
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
+import type { LookupAddress } from "node:dns";
 import http from "node:http";
 import https from "node:https";
 import net from "node:net";
@@ -20,8 +21,10 @@ import {
   assertMatch,
   assertRejects,
   assertStrictEquals,
+  assertThrows,
 } from "@std/assert";
 
+import type { Resolver } from "../src/core/answer.ts";
 import { ConnectError } from "../src/errors.ts";
 import {
   connectNode,
@@ -33,6 +36,7 @@ import {
 import { staticResolver } from "../src/resolvers/static.ts";
 import type { HappyEyeballsEvent } from "../src/events.ts";
 import { certificate } from "./certs/read.ts";
+import { run } from "./child.ts";
 import { runtimeName, test } from "./harness.ts";
 import { echo, type Server } from "./runtime_conformance.ts";
 import { loopback } from "./servers.ts";
@@ -510,6 +514,102 @@ test("lookup() fails as dns.lookup() does", async () => {
     ["ENOTFOUND", "name.test", "lookup ENOTFOUND name.test"],
   );
   assertInstanceOf(error.cause, ConnectError);
+});
+
+test("lookup() gives a literal back, whatever the family, as dns.lookup() does", async () => {
+  for (const family of [undefined, 0, 4, 6, "IPv4", "IPv6"]) {
+    for (const [literal, own] of [["192.0.2.1", 4], ["2001:db8::1", 6]]) {
+      const outcome = await new Promise((resolve) => {
+        const callback = (...result: unknown[]) => resolve(result);
+        lookup(literal as string, { family } as never, callback);
+      });
+      assertEquals(outcome, [null, literal, own]);
+    }
+  }
+});
+
+test("lookup() never calls back before it returns", async () => {
+  for (const hostname of ["127.0.0.1", "localhost", "no name", ""]) {
+    let isBack = false;
+    const isLate = new Promise((resolve) => {
+      lookup(hostname, () => resolve(isBack));
+    });
+    isBack = true;
+    assertEquals(await isLate, true);
+  }
+});
+
+test("lookup() refuses what dns.lookup() refuses, at once", () => {
+  const call = lookup as (...rest: unknown[]) => void;
+  const nothing = () => {};
+  for (
+    const wrong of [
+      [],
+      ["localhost"],
+      ["localhost", 4],
+      ["localhost", {}],
+      ["localhost", {}, null],
+      [5, nothing],
+      [undefined, nothing],
+      ["localhost", "4", nothing],
+      ["localhost", 5, nothing],
+      ["localhost", { family: 5 }, nothing],
+      ["localhost", { family: "4" }, nothing],
+      ["localhost", { resolver: {} }, nothing],
+      ["localhost", { resolver: null }, nothing],
+    ]
+  ) {
+    assertThrows(() => call(...wrong), TypeError, "Cannot look up: ");
+  }
+  for (const right of [undefined, null, {}, { family: null }, 0, 4, 6]) {
+    call("127.0.0.1", right, nothing);
+  }
+});
+
+test("lookup() waits for every answer and for no update, dials nothing, and ends the question", async () => {
+  let isOver = false;
+  const resolver: Resolver = async function* (_hostname, { signal }) {
+    try {
+      yield { type: "A", addresses: ["192.0.2.1"] };
+      yield { type: "TXT" } as never;
+      yield { type: "AAAA", addresses: ["2001:db8::9"], name: "other.test" };
+      yield { type: "AAAA", addresses: ["2001:db8::1"] };
+      await new Promise((resolve) => {
+        signal.addEventListener("abort", resolve);
+      });
+    } finally {
+      isOver = true;
+    }
+  };
+  const [, all] = await look({ all: true, resolver });
+  assertEquals(
+    (all as LookupAddress[]).map(({ address }) => address).toSorted(),
+    ["192.0.2.1", "2001:db8::1"],
+  );
+  assertEquals(isOver, true);
+});
+
+test("lookup() gives 64 addresses of very many, the families in turn", async () => {
+  const resolver = staticResolver(
+    Array.from({ length: 1000 }, (_, i) => [
+      `198.18.${i >> 8}.${i & 255}`,
+      `2001:db8::${(i + 1).toString(16)}`,
+    ]).flat(),
+  );
+  const [, all] = await look({ all: true, resolver });
+  const families = (all as LookupAddress[]).map(({ family }) => family).join(
+    "",
+  );
+  assertMatch(families, /^((46){32}|(64){32})$/);
+});
+
+test("lookup() leaves what its callback throws to uncaughtException", async () => {
+  const lines = (await run("node/lookup_throws.ts")).trim().split("\n");
+  assertEquals(lines.toSorted(), [
+    "uncaught: all addresses",
+    "uncaught: an address",
+    "uncaught: an error",
+  ]);
 });
 
 test("lookup() is a hook of net.connect()", async () => {

@@ -18,9 +18,6 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { execFile } from "node:child_process";
-import process from "node:process";
-import { fileURLToPath } from "node:url";
 
 import {
   connect,
@@ -29,6 +26,7 @@ import {
   type SocketOptions,
 } from "../src/entry/sockets.ts";
 import { ConnectError } from "../src/errors.ts";
+import { path, run } from "./child.ts";
 import { runtimeName, test } from "./harness.ts";
 import {
   type Behaviour,
@@ -517,20 +515,8 @@ test("over TLS: all cases in a process that trusts our authority", async () => {
 
 /** Trust is told by the environment, and only at a program's start. */
 async function runTlsCases(): Promise<Outcome[]> {
-  const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
   const ca = path("certs/ca.pem");
-  const program = path("sockets/tls_cases.ts");
-  const args = runtimeName === "deno"
-    ? ["run", "-A", "--no-prompt", program]
-    : runtimeName === "node"
-    ? [`--import=${path("runtimes/node_loader.mjs")}`, program]
-    : [program];
-  const env = { ...process.env, NODE_EXTRA_CA_CERTS: ca, DENO_CERT: ca };
-  const stdout = await new Promise<string>((resolve, reject) => {
-    execFile(process.execPath, args, { env }, (error, stdout, stderr) => {
-      if (error) reject(new Error(`${error.message}\n${stdout}\n${stderr}`));
-      else resolve(stdout);
-    });
-  });
+  const env = { NODE_EXTRA_CA_CERTS: ca, DENO_CERT: ca };
+  const stdout = await run("sockets/tls_cases.ts", env);
   return stdout.trim().split("\n").map((line) => JSON.parse(line));
 }
