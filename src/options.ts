@@ -86,8 +86,9 @@ export interface HappyEyeballsOptions {
   localAddresses?: Iterable<string> | undefined;
   /**
    * Sees each endpoint exactly as it will be dialled; anything but `true`, and
-   * it never is. What it throws rejects the whole call. A guard against
-   * requests to internal addresses belongs here.
+   * it never is. What will not be attempted anyway, in a list of over 64
+   * addresses, it does not see. What it throws rejects the whole call. A guard
+   * against requests to internal addresses belongs here.
    */
   allow?: ((endpoint: Endpoint) => boolean) | undefined;
   /**

@@ -27,7 +27,7 @@ import {
 } from "../src/entry/sockets.ts";
 import { ConnectError } from "../src/errors.ts";
 import { path, run } from "./child.ts";
-import { runtimeName, test } from "./harness.ts";
+import { test } from "./harness.ts";
 import {
   type Behaviour,
   echo,

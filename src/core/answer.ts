@@ -17,10 +17,14 @@ export interface Answer {
   /**
    * IP literals in the order the resolver gave them; empty means "none".
    * IPv4-mapped addresses count as IPv4; what is no literal, or of the wrong
-   * family for `type`, is dropped.
+   * family for `type`, is dropped. A call attempts 64 addresses at most, so of a
+   * longer list the first 64 are used that differ, among the first 1000.
    */
   readonly addresses: readonly string[];
-  /** The name that owns the addresses. @default the name asked for */
+  /**
+   * The name that owns the addresses; an answer about any other than the one
+   * asked for is passed over. @default the name asked for
+   */
   readonly name?: string | undefined;
   /** Time to live in seconds, where the resolver knows it. */
   readonly ttl?: number | undefined;
@@ -44,9 +48,10 @@ export interface ResolverOptions {
  * Turns a name into addresses, one answer per record type, each as soon as it
  * is known and in any order.
  *
- * A later answer of the same name and type replaces the earlier one. The end
- * of the iteration answers every open question with "none"; a throw does so
- * too, with that error.
+ * A later answer of the same name and type replaces the earlier one. One of a
+ * type that was not asked for is passed over, whatever it holds. The end of the
+ * iteration answers every open question with "none"; a throw does so too, with
+ * that error. At most 100 answers are heard.
  */
 export type Resolver = (
   hostname: string,

@@ -45,13 +45,11 @@ export function checkNames(
 ): void {
   for (const name of names) {
     if (Object.hasOwn(known, name)) continue;
-    // Letters and pairs of them in common, less the difference in length.
+    // The pairs of letters in common, less half the difference in length.
     const likeness = (other: string) =>
       [...name].reduce(
-        (sum, letter, i) =>
-          sum + +other.includes(letter) +
-          +other.includes(name.slice(i, i + 2)),
-        -Math.abs(other.length - name.length),
+        (sum, _, i) => sum + +other.includes(name.slice(i, i + 2)),
+        -Math.abs(other.length - name.length) / 2,
       );
     const nearest = Object.keys(known)
       .reduce((a, b) => likeness(b) > likeness(a) ? b : a);

@@ -313,9 +313,5 @@ export function startRace<A, T>({
 
 /** What `action` returns or throws, as a promise. */
 function settled<T>(action: () => T | PromiseLike<T>): Promise<T> {
-  try {
-    return Promise.resolve(action());
-  } catch (error) {
-    return Promise.reject(error);
-  }
+  return new Promise((resolve) => resolve(action()));
 }

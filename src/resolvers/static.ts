@@ -10,7 +10,8 @@ import type { Resolver } from "../core/answer.ts";
 import { parseIpAddress } from "../core/ip_address.ts";
 
 /**
- * Answers every name with `addresses`, IP literals of either family.
+ * Answers every name with `addresses`, IP literals of either family, all read
+ * and checked at once.
  *
  * ```ts
  * import { staticResolver } from "@stagger/happy-eyeballs";
@@ -21,19 +22,16 @@ import { parseIpAddress } from "../core/ip_address.ts";
  * @throws {TypeError} when one of them is no IP literal.
  */
 export function staticResolver(addresses: Iterable<string>): Resolver {
-  const known = Array.from(addresses, (text) => {
+  const answers = { AAAA: [] as string[], A: [] as string[] };
+  for (const text of addresses) {
     const address = typeof text === "string" ? parseIpAddress(text) : null;
     if (!address) {
       throw new TypeError(
         `Cannot resolve statically: not an IP literal: ${String(text)}`,
       );
     }
-    return address;
-  });
-  const ofFamily = (family: 4 | 6) =>
-    known.filter((address) => address.family === family)
-      .map(({ text }) => text);
-  const answers = { AAAA: ofFamily(6), A: ofFamily(4) };
+    answers[address.family === 6 ? "AAAA" : "A"].push(address.text);
+  }
 
   return async function* (_hostname, { types }) {
     for (const type of types) yield { type, addresses: answers[type] };

@@ -15,7 +15,7 @@
 import { install } from "../drivers/runtimes.ts";
 
 /** The most that `staggeredRace()` alone may weigh, in bytes. */
-const MOST = { minified: 3 * 1024, gzipped: 1.5 * 1024 };
+const MOST = { minified: 3.75 * 1024, gzipped: 1.875 * 1024 };
 
 const root = new URL("../..", import.meta.url).pathname;
 const here = import.meta.dirname!;
