@@ -64,10 +64,10 @@ export class ConnectError extends AggregateError {
   readonly port: number;
   /**
    * The code of the first attempt's error, `ERR_CONNECT_FAILED` if that has
-   * none. If nothing was attempted: `EAI_AGAIN` when a question failed for a temporary reason,
-   * `EACCES` when an address was known but refused by `allow` or by the
-   * platform's permissions, `EADDRNOTAVAIL` when no local address fits, else
-   * `ENOTFOUND`.
+   * none. If nothing was attempted: `EAI_AGAIN` when a question failed for a
+   * temporary reason, `EACCES` when an address was known but refused by `allow`
+   * or by the platform's permissions, `EADDRNOTAVAIL` when no local address
+   * fits, else `ENOTFOUND`.
    */
   readonly code: string;
   /** The attempts in the order of their starts. */
@@ -110,6 +110,9 @@ export class ConnectError extends AggregateError {
       ),
       ...refusals.slice(0, MOST_NAMED)
         .map(({ endpoint, reason }) => at(endpoint, reason)),
+      ...(refusals.length > MOST_NAMED
+        ? [`${refusals.length - MOST_NAMED} more refused`]
+        : []),
       ...questions.map(({ types, error }) => `${types} ${reason(error)}`),
     ];
     super(

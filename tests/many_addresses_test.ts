@@ -264,6 +264,7 @@ test("ConnectError names 64 addresses that were refused, however many answers ha
   assertInstanceOf(error, ConnectError);
   assertStrictEquals(error.code, "ECONNREFUSED");
   assert(error.message.length < 10_000, `${error.message.length} letters`);
+  assert(/, 251 more refused$/.test(error.message), error.message.slice(-99));
 });
 
 test("concurrentResolver() and staticResolver() hand 100 000 addresses on as they are", async () => {
