@@ -17,6 +17,7 @@ import {
   concurrentResolver,
   connect,
   ConnectError,
+  type ConnectFailure,
   type Connection,
   type ConnectOptions,
   type Endpoint,
@@ -240,8 +241,15 @@ try {
   (error satisfies AggregateError).errors.at(0);
 }
 
+const failure: ConnectFailure = { hostname: "localhost", port: 9 };
+new ConnectError({ ...failure, attempts: undefined, answers: [] });
+// @ts-expect-error: a failure is one of a host
+new ConnectError({ port: 9 });
+
 // Events: a discriminated union
 const onEvent = (event: HappyEyeballsEvent): string => {
+  same<typeof event.hostname, string>(true);
+  same<typeof event.port, number>(true);
   switch (event.type) {
     case "resolve-start":
       return event.types.join();
@@ -256,7 +264,7 @@ const onEvent = (event: HappyEyeballsEvent): string => {
       return `${event.index} ${event.error}`;
     case "end":
       same<typeof event.outcome, "connected" | "failed" | "aborted">(true);
-      return `${event.outcome} ${event.index}`;
+      return `${event.outcome} ${event.index} ${event.endpoint?.address}`;
   }
 };
 connect({ ...undefineds, onEvent });
