@@ -57,8 +57,12 @@ interface TlsModule {
 export interface SocketPlan<T> {
   readonly noDelay?: boolean;
   readonly keepAlive?: boolean;
+  /** What `net.connect()` is given beside that. */
+  readonly more?: Record<string, unknown>;
   /** Makes what `tls.connect()` is given; `null` for plain TCP. */
   readonly tls: (() => Record<string, unknown>) | null;
+  /** Sees each socket when it is made: the one of TCP, then the one of TLS. */
+  watch?(socket: NodeSocket, isTls: boolean): void;
   /** Makes the result of an open socket; from here on it owns the socket. */
   handOver(socket: NodeSocket): T;
   /** Makes the rejection of the platform's error. */
@@ -137,6 +141,7 @@ class Opening<T> {
    */
   #listen(socket: NodeSocket, opened: string): void {
     this.#socket = socket;
+    this.#plan.watch?.(socket, this.#isTls);
     socket.on(opened, this.#onOpened);
     socket.on("error", this.#onError);
     socket.on("close", this.#onClose);
@@ -202,6 +207,7 @@ class Opening<T> {
 
 function connectTcp(endpoint: Endpoint, plan: SocketPlan<unknown>): NodeSocket {
   return builtin<NetModule>("node:net").connect({
+    ...plan.more,
     host: endpoint.address,
     port: endpoint.port,
     localAddress: endpoint.localAddress,

@@ -2,27 +2,27 @@
  * `createConnection()`: the hook by which HTTP agents and others get their
  * sockets, in Node's words.
  *
- * Its callers do not agree on what they want. An `http.Agent` takes a socket
- * that is returned at once, and only that one can a request abort or time out
- * while it connects. undici waits for its callback and wants the real socket.
- * Neither says plainly whether TLS is meant. So the options are Node's, flat,
- * our own among them, and who calls decides what comes back.
+ * An `http.Agent` takes a socket that is returned at once, because only that one
+ * can a request abort or time out while it connects. Others wait for a callback.
+ * Both get the same socket, so nothing depends on who calls, and a hook may be
+ * wrapped in functions of any kind. The options are Node's, flat, with our own
+ * among them.
  *
  * @module
  */
 
-import * as http from "node:http";
-import type * as net from "node:net";
-import type * as tls from "node:tls";
+import net from "node:net";
+import tls from "node:tls";
 
-import {
-  checkDialOptions,
-  checkOptions,
-  type HappyEyeballsOptions,
-} from "../../options.ts";
+import type { HappyEyeballsOptions } from "../../options.ts";
 import { nodeTlsOptions } from "../../runtime/node_tls_options.ts";
-import { raceSockets } from "./connect_node.ts";
-import { LazySocket } from "./lazy_socket.ts";
+import {
+  RacingSocket,
+  RacingTlsSocket,
+  racingTlsSocket,
+  remember,
+} from "./racing_socket.ts";
+import { pickRaceOptions, type Target } from "./socket_race.ts";
 
 /**
  * Options of {@linkcode createConnection}: those of `happyEyeballs()`, and
@@ -51,7 +51,7 @@ export interface CreateConnectionOptions
   localAddress?: string | null | undefined;
   /** Milliseconds of idleness until the socket emits `timeout`. */
   timeout?: number | undefined;
-  /** Send small writes at once. @default true */
+  /** Send small writes at once. @default false; an agent's is true */
   noDelay?: boolean | undefined;
   /** Probe an idle connection. @default false */
   keepAlive?: boolean | undefined;
@@ -67,103 +67,90 @@ export type CreateConnectionCallback = (
   ...outcome: [error: null, socket: net.Socket] | [error: Error, socket: never]
 ) => void;
 
-/** What Node's HTTP client adds to the options by itself. */
+/** What Node's HTTP client and undici add to the options by themselves. */
 interface RequestOptions extends CreateConnectionOptions {
   readonly _defaultAgent?: { readonly protocol?: string } | undefined;
-  readonly lookup?: unknown;
-  readonly localPort?: unknown;
-  readonly path?: unknown;
-  readonly socketPath?: unknown;
+  readonly lookup?: net.LookupFunction | undefined;
+  readonly localPort?: number | undefined;
+  readonly path?: string | null | undefined;
+  readonly socketPath?: string | null | undefined;
+  readonly socket?: net.Socket | null | undefined;
+  readonly httpSocket?: net.Socket | null | undefined;
 }
 
 /**
- * Connects as `net.createConnection()` or `tls.connect()` would, by Happy
- * Eyeballs. Fit for `http.Agent`, `https.Agent` and undici:
+ * Connects as `net.connect()` would, or with TLS as `tls.connect()`, by Happy
+ * Eyeballs, and returns the platform's own socket while it connects. Fit for
+ * `http.Agent` and `https.Agent`:
  *
  * ```ts ignore
  * import { createConnection } from "@stagger/happy-eyeballs/node";
  * import https from "node:https";
- * import { Agent } from "undici";
  *
  * const agent = Object.assign(new https.Agent(), { createConnection });
- * const dispatcher = new Agent({ connect: createConnection });
  * ```
  *
- * An HTTP agent or request gets a {@linkcode LazySocket} that is connecting, and
- * so does whoever gives no callback. Anybody else gets nothing returned; the
- * callback is given the real `net.Socket` or `tls.TLSSocket`, or the error.
+ * TLS is meant where `protocol`, or that of the agent, is `"https:"`. Options
+ * are Node's, checked by Node, with those of `happyEyeballs()` beside them. A
+ * `lookup` is asked in the place of the system; a path, and TLS on a `socket`
+ * that is there already, have no addresses to race and are the platform's alone.
  *
- * TLS is meant where `protocol`, or that of the agent, is `"https:"`. `ca`,
- * `cert` and the like are passed on as they are. What cannot be honoured when
- * there are several attempts (`lookup`, `localPort`, a path) is an error; give
- * `resolver` instead of `lookup`.
+ * A `callback` gets the socket when it is connected, TLS included, or the error.
+ * What the socket emits is the platform's own error; the `ConnectError` with
+ * every address is its `cause`.
+ *
+ * @throws {TypeError | RangeError} what the platform refuses at once.
  */
 export function createConnection(
   this: unknown,
   options: CreateConnectionOptions,
-): LazySocket;
-/** With a callback. */
-export function createConnection(
-  this: unknown,
-  options: CreateConnectionOptions,
   callback?: CreateConnectionCallback,
-): LazySocket | undefined;
-export function createConnection(
-  this: unknown,
-  options: CreateConnectionOptions,
-  callback?: CreateConnectionCallback,
-): LazySocket | undefined {
+): net.Socket {
   const isSecure = protocolOf(this, options) === "https:";
-  const isHttp = this instanceof http.Agent || this === options;
-  if (!callback || isHttp) {
-    return prepare(new Connecting(options, isSecure), options).connect();
+  const socket = isSecure ? connectTls(options) : connectPlain(options);
+  if (callback) {
+    callWhenOpen(socket, isSecure ? "secureConnect" : "connect", callback);
   }
-  connect(options, isSecure).then(
-    (socket) => callback(null, prepare(socket, options)),
-    (error) => callback(error, undefined as never),
-  );
-  return undefined;
+  return socket;
 }
 
-/** A socket for options in Node's words. */
-class Connecting extends LazySocket {
-  readonly #options: CreateConnectionOptions;
-  readonly #isSecure: boolean;
-
-  constructor(options: CreateConnectionOptions, isSecure: boolean) {
-    const { signal, allowHalfOpen, hostname, host } = options;
-    super({ signal, allowHalfOpen, hostname: hostname ?? host ?? undefined });
-    this.#options = options;
-    this.#isSecure = isSecure;
-  }
-
-  protected override openSocket(
-    { allowHalfOpen, signal }: CreateConnectionOptions,
-  ): Promise<net.Socket> {
-    const options = { ...this.#options, allowHalfOpen, signal };
-    return connect(options, this.#isSecure);
-  }
+/** As `net.connect()`. */
+function connectPlain(options: RequestOptions): net.Socket {
+  const path = options.path ?? options.socketPath;
+  const target = { ...withHost(options, 80), path };
+  const socket = new RacingSocket(target as net.SocketConstructorOpts);
+  remember(socket, pickRaceOptions(options));
+  if (options.timeout) socket.setTimeout(options.timeout);
+  // One that is aborted already is destroyed already.
+  if (options.signal?.aborted) return socket;
+  return socket.connect(target as unknown as Target);
 }
 
-async function connect(
-  options: CreateConnectionOptions,
-  isSecure: boolean,
-): Promise<net.Socket> {
-  refuse(options);
-  const { host, hostname, port, family, localAddress, ...rest } = options;
-  const ours = {
-    ...rest,
-    hostname: hostname ?? host ?? "localhost",
-    port: Number(port || (isSecure ? 443 : 80)),
-    family: (family || undefined) as 4 | 6 | undefined,
-    localAddresses: localAddress ? [localAddress] : options.localAddresses,
-  };
-  const settings = checkOptions(ours);
-  const dial = checkDialOptions(ours, settings.host);
-  return await raceSockets(settings, {
-    ...dial,
-    tls: isSecure ? () => tlsOptions(options, dial.hostname) : null,
+/** As `tls.connect()`. */
+function connectTls(options: RequestOptions): tls.TLSSocket {
+  const path = options.path ?? options.socketPath;
+  const open = options.httpSocket ?? options.socket;
+  const target = withHost(options, 443);
+  const plan = ({ host }: Target) => ({
+    ...attemptOptions(options, host),
+    host,
   });
+  if (path != null || open) {
+    return tls.connect(
+      { ...target, ...plan(target), path, socket: open } as never,
+    );
+  }
+  const { socket } = racingTlsSocket(RacingTlsSocket, {
+    target,
+    options: pickRaceOptions(options),
+    plan,
+    tlsOptions: { ...options, ...plan(target) } as tls.ConnectionOptions,
+  });
+  if (options.noDelay) socket.setNoDelay(true);
+  if (options.keepAlive) {
+    socket.setKeepAlive(true, options.keepAliveInitialDelay);
+  }
+  return socket;
 }
 
 /** Whether TLS is meant is said in one of three places. */
@@ -175,37 +162,52 @@ function protocolOf(
     _defaultAgent?.protocol;
 }
 
-/** Refuses what several attempts cannot share, or have no use for. */
-function refuse(options: RequestOptions): void {
-  for (const name of ["lookup", "localPort", "path", "socketPath"] as const) {
-    if (options[name] == null) continue;
-    throw new TypeError(`Cannot connect: ${name} cannot be honoured`);
-  }
+/** The options with the host where Node's `connect()` looks for it. */
+function withHost(options: RequestOptions, defaultPort: number): Target {
+  const { host, hostname, port } = options;
+  return {
+    ...options,
+    host: hostname ?? host ?? "localhost",
+    port: port || defaultPort,
+  } as Target;
 }
 
-/** What of the options is for `tls.connect()`, and the name to verify. */
-function tlsOptions(
-  options: CreateConnectionOptions,
+/** What of the options is for each handshake, and the name to verify. */
+function attemptOptions(
+  options: RequestOptions,
   hostname: string,
-): Record<string, unknown> {
+): tls.ConnectionOptions {
   const { host, servername } = nodeTlsOptions(hostname, {});
   return {
     ...options,
     host,
     servername: options.servername ?? servername,
-    // These are for the time before TLS, or for the whole socket.
+    // These are for the socket that waits.
     port: undefined,
+    path: undefined,
     signal: undefined,
     timeout: undefined,
-  };
+    lookup: undefined,
+    onread: undefined,
+  } as tls.ConnectionOptions;
 }
 
-/** Sets what holds for the socket as long as it lives. */
-function prepare<T extends net.Socket | LazySocket>(
-  socket: T,
-  { timeout, keepAlive, keepAliveInitialDelay }: CreateConnectionOptions,
-): T {
-  if (timeout) socket.setTimeout(timeout);
-  if (keepAlive) socket.setKeepAlive(true, keepAliveInitialDelay);
-  return socket;
+/**
+ * Calls back once. An HTTP client has its socket by then and does not mind; who
+ * waits for the call alone listens to no event, so the error is heard here.
+ */
+function callWhenOpen(
+  socket: net.Socket,
+  opened: "connect" | "secureConnect",
+  callback: CreateConnectionCallback,
+): void {
+  const settle = (error?: Error) => {
+    socket.off(opened, onOpen).off("error", settle).off("close", onClose);
+    if (error) callback(error, undefined as never);
+    else callback(null, socket);
+  };
+  const onOpen = () => settle();
+  const onClose = () =>
+    settle(new Error("The socket was closed before it was connected"));
+  socket.once(opened, onOpen).once("error", settle).once("close", onClose);
 }

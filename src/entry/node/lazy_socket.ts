@@ -1,27 +1,43 @@
 /**
- * `LazySocket`: a socket that exists before it is connected.
+ * `LazySocket`: a socket that connects on first use, by Happy Eyeballs.
  *
  * Many clients want a socket at once, put options on it and connect it later,
- * or never call `connect()` at all and begin to write. With several addresses
- * there is no socket until one of them has won. So this is a `Duplex` in its
- * place: it remembers what was asked of it, connects on first use, and passes
- * bytes on to the winner and back.
- *
- * It behaves as a `net.Socket` does: the same events in the same order, `close`
- * with `hadError`, destroying it cancels what is under way. Left out: paths
- * (they have no addresses) and connecting a second time.
+ * or never call `connect()` at all and begin to write. This is the platform's
+ * own socket for them: with `tls` a `tls.TLSSocket`, else a `net.Socket`. What
+ * it adds is where it connects to by default, and that the first read or write
+ * connects it.
  *
  * @module
  */
 
-import type * as net from "node:net";
+import net from "node:net";
 import { nextTick } from "node:process";
-import { Duplex } from "node:stream";
-import { clearTimeout, setTimeout } from "node:timers";
-import type * as tls from "node:tls";
+import tls from "node:tls";
 
-import { checkConnectNames, type ConnectOptions } from "../../options.ts";
-import { connectNode } from "./connect_node.ts";
+import { parseHostname } from "../../hostname.ts";
+import {
+  checkConnectNames,
+  checkDialOptions,
+  type ConnectOptions,
+  type TlsOptions,
+} from "../../options.ts";
+import { nodeTlsOptions } from "../../runtime/node_tls_options.ts";
+import type { DialOptions } from "../../runtime/runtime.ts";
+import { withShadow } from "./adopt.ts";
+import {
+  aimAt,
+  parseConnectArguments,
+  RacingSocket,
+  RacingTlsSocket,
+  racingTlsSocket,
+  remember,
+  type SocketClass,
+} from "./racing_socket.ts";
+import {
+  pickRaceOptions,
+  type SocketRace,
+  type Target,
+} from "./socket_race.ts";
 
 /** Options of {@linkcode LazySocket}: those of `connect()`. */
 export interface LazySocketOptions
@@ -32,12 +48,78 @@ export interface LazySocketOptions
   port?: number | undefined;
 }
 
-/** How a stream is told that a write or the end is done. */
-type Done = (error?: Error | null) => void;
+/** What a socket remembers until it is used, and why it may not be. */
+interface Laziness {
+  readonly options: LazySocketOptions;
+  /** Begins the race of a TLS socket, which exists from the start. */
+  readonly race?: SocketRace;
+  isIdle: boolean;
+  /** Every TLS socket is read from once in the turn after its making. */
+  isNew: boolean;
+}
+
+const lazies = new WeakMap<net.Socket, Laziness>();
+
+/** The class that connects on first use. */
+function lazy<B extends SocketClass>(Base: B): B {
+  return class extends Base {
+    host: string | undefined;
+
+    override connect(...args: unknown[]): this {
+      const laziness = lazies.get(this)!;
+      const { options, callback } = parseConnectArguments(args);
+      if (options.path != null) {
+        return super.connect(options as net.IpcSocketConnectOpts, callback);
+      }
+      const { hostname, port, family, signal } = laziness.options;
+      this.host = options.host ?? this.host ?? hostname ?? "localhost";
+      const target = { port, family, ...options, host: this.host } as Target;
+      if (laziness.race) {
+        connectTls(this as unknown as tls.TLSSocket, laziness, target);
+        if (callback) this.once("connect", callback);
+      } else {
+        super.connect(target, callback);
+      }
+      laziness.isIdle = false;
+      if (signal) watch(this, signal);
+      return this;
+    }
+
+    override _read(size: number): void {
+      const laziness = lazies.get(this);
+      if (laziness?.isNew) return void this.push("");
+      use(this);
+      super._read(size);
+    }
+
+    override _write(...args: Parameters<net.Socket["_write"]>): void {
+      use(this);
+      whileWaiting(this, () => super._write(...args));
+    }
+
+    override _writev(
+      ...args: Parameters<NonNullable<net.Socket["_writev"]>>
+    ): void {
+      use(this);
+      whileWaiting(this, () => super._writev!(...args));
+    }
+
+    override _final(done: (error?: Error | null) => void): void {
+      if (!lazies.get(this)?.isIdle) return super._final(done);
+      // It was never used: there is nobody to say goodbye to.
+      done();
+      this.push(null);
+      this.read(0);
+    }
+  };
+}
+
+const LazyPlainSocket: typeof net.Socket = lazy(RacingSocket);
+const LazyTlsSocket: typeof tls.TLSSocket = lazy(RacingTlsSocket);
 
 /**
- * A `Duplex` that connects on first use (a read, a write, attaching a `data`
- * listener) or by {@linkcode LazySocket.connect}, as Happy Eyeballs prescribes.
+ * A socket that connects on first use (a read, a write, attaching a `data`
+ * listener) or by `connect()`, as Happy Eyeballs prescribes.
  *
  * ```ts ignore
  * import { LazySocket } from "@stagger/happy-eyeballs/node";
@@ -49,384 +131,139 @@ type Done = (error?: Error | null) => void;
  * });
  * ```
  *
- * A failure is its `error` event, a `ConnectError`. `destroy()` cancels every
- * attempt. With `tls`, `secureConnect` follows `connect` when the handshake is
- * done.
+ * It is the platform's own `net.Socket`, with `tls` its `tls.TLSSocket`, whose
+ * handshake is part of the race: `connect` is followed by `secureConnect`.
+ * `connect()` takes what that of a `net.Socket` takes; what is not given comes
+ * from the constructor's options. When nothing works it emits the platform's
+ * own error, whose `cause` is a `ConnectError` that names every address.
+ * `destroy()` cancels every attempt.
  */
-export class LazySocket extends Duplex {
+export class LazySocket extends LazyPlainSocket {
   /** The hostname; postgres.js verifies certificates by it. */
   host: string | undefined;
-  /** Milliseconds of idleness until `timeout` is emitted, if any. */
-  timeout: number | undefined;
-
-  readonly #options: LazySocketOptions;
-  readonly #attempts = new AbortController();
-  #isStarted = false;
-  #socket: net.Socket | undefined;
-  #isSocketClosed = false;
-  #isSocketEnded = false;
-  /** The write or the end that waits for the connection. */
-  #pending: ((socket: net.Socket) => void) | undefined;
-  /** Of the write or the end under way; there is one at a time. */
-  #done: Done | undefined;
-  #connectTimer: ReturnType<typeof setTimeout> | undefined;
-  /** What was asked of the socket before there was one, by method. */
-  readonly #replays = new Map<string, (socket: net.Socket) => void>();
 
   /**
    * Takes the options of `connect()`; hostname and port may come later.
    *
-   * @throws {TypeError} when there is no such option.
+   * @throws {TypeError | RangeError} when one of them is wrong.
    */
   constructor(options: LazySocketOptions = {}) {
     checkConnectNames(options);
-    super({
-      allowHalfOpen: options.allowHalfOpen ?? false,
-      // Emitted here, with `hadError` as sockets have it.
-      emitClose: false,
-    });
-    this.#options = options;
-    this.host = options.hostname;
-  }
-
-  /** The socket that won; `undefined` before it did. */
-  get socket(): net.Socket | tls.TLSSocket | undefined {
-    return this.#socket;
-  }
-
-  /** Whether attempts are under way. */
-  get connecting(): boolean {
-    return this.#isStarted && !this.#socket && !this.destroyed;
-  }
-
-  /** Whether it is not connected yet. */
-  get pending(): boolean {
-    return !this.#socket;
-  }
-
-  /** As of a `net.Socket`. */
-  get readyState(): net.SocketReadyState {
-    if (this.connecting) return "opening";
-    if (this.readable) return this.writable ? "open" : "readOnly";
-    return this.writable ? "writeOnly" : "closed";
-  }
-
-  /** The address that won. */
-  get remoteAddress(): string | undefined {
-    return this.#socket?.remoteAddress;
-  }
-
-  /** `"IPv4"` or `"IPv6"`. */
-  get remoteFamily(): string | undefined {
-    return this.#socket?.remoteFamily;
-  }
-
-  /** The port connected to. */
-  get remotePort(): number | undefined {
-    return this.#socket?.remotePort;
-  }
-
-  /** The local address. */
-  get localAddress(): string | undefined {
-    return this.#socket?.localAddress;
-  }
-
-  /** The local port. */
-  get localPort(): number | undefined {
-    return this.#socket?.localPort;
-  }
-
-  /** Bytes received. */
-  get bytesRead(): number {
-    return this.#socket?.bytesRead ?? 0;
-  }
-
-  /** Bytes sent. */
-  get bytesWritten(): number {
-    return this.#socket?.bytesWritten ?? 0;
-  }
-
-  /** Whether the socket that won is a TLS socket. */
-  get encrypted(): boolean {
-    return this.#tlsSocket !== undefined;
-  }
-
-  /** Whether the peer's certificate was verified; `false` without TLS. */
-  get authorized(): boolean {
-    return this.#tlsSocket?.authorized ?? false;
-  }
-
-  /** The protocol ALPN agreed on; `false` where there is none. */
-  get alpnProtocol(): string | false | null {
-    return this.#tlsSocket?.alpnProtocol ?? false;
-  }
-
-  /** The peer's certificate; `undefined` without TLS. */
-  getPeerCertificate(detailed?: boolean): tls.PeerCertificate | undefined {
-    return this.#tlsSocket?.getPeerCertificate(detailed);
-  }
-
-  /** The local address, as of a `net.Socket`. */
-  address(): net.AddressInfo | Record<string, never> {
-    return this.#socket?.address() as net.AddressInfo | undefined ?? {};
+    const dial = checkDialOptions(options as ConnectOptions, LOCALHOST);
+    if (dial.tls) return lazyTlsSocket(options, dial) as never;
+    super({ allowHalfOpen: dial.allowHalfOpen });
+    prepare(this, { options, isIdle: true, isNew: false }, dial);
+    remember(this, pickRaceOptions(options));
   }
 
   /**
-   * Connects now. What is not given is taken from the constructor's options;
-   * the host is `localhost` if nobody names one.
+   * Connects now, as `connect()` of a `net.Socket` does. What is not given is
+   * taken from the constructor's options; the host is `localhost` if nobody
+   * names one.
    *
-   * @throws {TypeError} for a path, and when it was connected before.
+   * @throws {TypeError | RangeError} what the platform refuses at once.
    */
-  connect(port: number, host?: string, onConnect?: () => void): this;
-  /** The same, without a host. */
-  connect(port: number, onConnect: () => void): this;
-  /** The same, with names. */
-  connect(
-    target?: { port?: number | undefined; host?: string | undefined },
+  override connect(
+    port: number,
+    host?: string,
     onConnect?: () => void,
   ): this;
-  connect(
-    target:
-      | number
-      | { port?: number | undefined; host?: string | undefined } = {},
-    ...rest: (string | (() => void) | undefined)[]
-  ): this {
-    if (this.#isStarted) {
-      throw new TypeError("Cannot connect: a LazySocket connects once");
-    }
-    const { host, port, path } = typeof target === "object"
-      ? target as typeof target & { path?: unknown }
-      : { host: rest[0], port: Number(target), path: undefined };
-    if (path != null || Number.isNaN(port)) {
-      throw new TypeError("Cannot connect: a path has no addresses");
-    }
-    const onConnect = rest.find((argument) => typeof argument === "function");
-    if (onConnect) this.once("connect", onConnect);
-    if (typeof host === "string") this.host = host;
-    this.host ??= "localhost";
-    this.#start(this.host, port ?? this.#options.port);
-    return this;
+  /** The same, without a host. */
+  override connect(port: number, onConnect?: () => void): this;
+  /** The same, with names, or a path. */
+  override connect(
+    target?: Partial<net.TcpSocketConnectOpts> | net.IpcSocketConnectOpts,
+    onConnect?: () => void,
+  ): this;
+  /** A path. */
+  override connect(path: string, onConnect?: () => void): this;
+  override connect(...args: unknown[]): this {
+    return super.connect(...args as [number]);
   }
 
-  /** Replayed on the winner. */
-  setNoDelay(noDelay = true): this {
-    return this.#replay("setNoDelay", (to) => to.setNoDelay(noDelay));
-  }
-
-  /** Replayed on the winner; the delay is in milliseconds. */
-  setKeepAlive(enable = false, initialDelay = 0): this {
-    return this.#replay(
-      "setKeepAlive",
-      (to) => to.setKeepAlive(enable, initialDelay),
-    );
-  }
-
-  /** Replayed on the winner. */
-  ref(): this {
-    return this.#replay("ref", (to) => to.ref());
-  }
-
-  /** Replayed on the winner; attempts under way keep the process alive. */
-  unref(): this {
-    return this.#replay("ref", (to) => to.unref());
-  }
-
-  /**
-   * Emits `timeout` after so many milliseconds without activity, while it
-   * connects too; 0 for never.
-   */
-  setTimeout(timeout: number, onTimeout?: () => void): this {
-    this.timeout = timeout;
-    if (onTimeout) {
-      if (timeout === 0) this.off("timeout", onTimeout);
-      else this.once("timeout", onTimeout);
-    }
-    if (this.#isStarted) this.#startTimeout();
-    return this;
-  }
-
-  /** Ends it, and destroys it when everything was written. */
-  destroySoon(): void {
-    if (this.writable) this.end();
-    if (this.writableFinished) this.destroy();
-    else this.once("finish", () => this.destroy());
-  }
-
-  /** Closes the connection by a reset. */
-  resetAndDestroy(): this {
-    this.#socket?.resetAndDestroy();
-    return this.destroy();
-  }
-
-  /** Opens the socket; what it rejects with is the `error`. */
-  protected openSocket(options: ConnectOptions): Promise<net.Socket> {
-    return connectNode(options);
-  }
-
-  /** Reads on; connects if nothing did before. */
-  override _read(): void {
-    if (this.#socket) this.#socket.resume();
-    else this.#use();
-  }
-
-  /** Writes to the winner, when there is one. */
-  override _write(
-    chunk: Uint8Array,
-    _encoding: BufferEncoding,
-    done: (error?: Error | null) => void,
-  ): void {
-    this.#send((socket, done) => socket.write(chunk, done), done);
-  }
-
-  /** Writes what has gathered in one go. */
-  override _writev(
-    chunks: { chunk: Uint8Array }[],
-    done: (error?: Error | null) => void,
-  ): void {
-    this.#send((socket, done) => {
-      const last = chunks.length - 1;
-      socket.cork();
-      chunks.forEach(({ chunk }, index) =>
-        socket.write(chunk, index === last ? done : undefined)
-      );
-      socket.uncork();
-    }, done);
-  }
-
-  /** Ends the winner's side, when there is a winner. */
-  override _final(done: (error?: Error | null) => void): void {
-    if (this.#isStarted) {
-      return this.#send((socket, done) => socket.end(done), done);
-    }
-    // It was never used: there is nobody to say goodbye to.
-    done();
-    this.#endReading();
-  }
-
-  /** Cancels the attempts, or destroys the winner. */
-  override _destroy(
-    error: Error | null,
-    done: (error?: Error | null) => void,
-  ): void {
-    const close = () => {
-      this.#done?.(error ?? closedError());
-      done(error);
-      nextTick(() => this.emit("close", error !== null));
-    };
-    this.#attempts.abort();
-    clearTimeout(this.#connectTimer);
-    if (!this.#socket || this.#isSocketClosed) return close();
-    this.#socket.once("close", close);
-    this.#socket.destroy();
-  }
-
-  get #tlsSocket(): tls.TLSSocket | undefined {
-    const socket = this.#socket as tls.TLSSocket | undefined;
-    return socket?.encrypted ? socket : undefined;
-  }
-
-  #replay(name: string, call: (socket: net.Socket) => void): this {
-    if (this.#socket) call(this.#socket);
-    else this.#replays.set(name, call);
-    return this;
-  }
-
-  /** Connects if it is known where to; else `connect()` will be called. */
-  #use(): void {
-    if (!this.#isStarted && this.#options.port !== undefined) this.connect();
-  }
-
-  /**
-   * Sends, now or when there is a winner. `done` is called in any case: what
-   * was under way on a socket that is destroyed may never be heard of.
-   */
-  #send(send: (socket: net.Socket, done: Done) => void, done: Done): void {
-    const once: Done = (error) => {
-      if (this.#done !== once) return;
-      this.#done = undefined;
-      done(error);
-    };
-    this.#done = once;
-    if (this.#socket) return send(this.#socket, once);
-    this.#pending = (socket) => send(socket, once);
-    this.#use();
-  }
-
-  async #start(hostname: string, port: number | undefined): Promise<void> {
-    this.#isStarted = true;
-    this.#startTimeout();
-    const { signal } = this.#options;
-    const onAbort = () => void this.destroy(signal?.reason);
-    signal?.addEventListener("abort", onAbort);
-    if (signal?.aborted) onAbort();
-    let socket: net.Socket;
-    try {
-      socket = await this.openSocket({
-        ...this.#options,
-        hostname,
-        port: port!,
-        // Which side ends when is decided here.
-        allowHalfOpen: true,
-        signal: this.#attempts.signal,
-      });
-    } catch (error) {
-      this.destroy(error as Error);
-      return;
-    } finally {
-      signal?.removeEventListener("abort", onAbort);
-    }
-    if (this.destroyed) socket.destroy();
-    else this.#adopt(socket);
-  }
-
-  /** Until the socket is open its idle time is counted here. */
-  #startTimeout(): void {
-    clearTimeout(this.#connectTimer);
-    if (this.#socket) this.#socket.setTimeout(this.timeout ?? 0);
-    else if (this.timeout) {
-      this.#connectTimer = setTimeout(
-        () => this.emit("timeout"),
-        this.timeout,
-      );
-      this.#connectTimer.unref();
-    }
-  }
-
-  #adopt(socket: net.Socket): void {
-    this.#socket = socket;
-    socket.on("error", (error) => this.destroy(error));
-    socket.on("close", () => {
-      this.#isSocketClosed = true;
-      if (!this.#isSocketEnded) this.destroy();
-    });
-    socket.on("end", () => {
-      this.#isSocketEnded = true;
-      this.#endReading();
-    });
-    socket.on("timeout", () => this.emit("timeout"));
-    for (const call of this.#replays.values()) call(socket);
-    this.#startTimeout();
-    this.#pending?.(socket);
-    this.#pending = undefined;
-    this.emit("connect");
-    if (this.encrypted) this.emit("secureConnect");
-    this.emit("ready");
-    socket.on("data", (chunk) => {
-      if (!this.push(chunk)) socket.pause();
-    });
-  }
-
-  /** An end is noticed though nobody reads, as on any socket. */
-  #endReading(): void {
-    this.push(null);
-    this.read(0);
+  /** Those with `tls` too. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return Function.prototype[Symbol.hasInstance].call(this, value) ||
+      (this === LazySocket &&
+        Function.prototype[Symbol.hasInstance].call(LazyTlsSocket, value));
   }
 }
 
-/** As Node words it. */
-function closedError(): Error {
-  const message = "Socket closed before the connection was established";
-  return Object.assign(new Error(message), {
-    code: "ERR_SOCKET_CLOSED_BEFORE_CONNECTION",
+/** Stands for a host that is not known yet. */
+const LOCALHOST = parseHostname("localhost");
+
+function lazyTlsSocket(
+  options: LazySocketOptions,
+  dial: DialOptions,
+): tls.TLSSocket {
+  const { socket, race } = racingTlsSocket(LazyTlsSocket, {
+    options: pickRaceOptions(options),
+    plan: ({ host }) => tlsOptions(host, dial.tls!),
+    tlsOptions: {
+      ...tlsOptions(options.hostname ?? "localhost", dial.tls!),
+      allowHalfOpen: dial.allowHalfOpen,
+    } as tls.ConnectionOptions,
   });
+  const laziness = { options, race, isIdle: true, isNew: true };
+  prepare(socket, laziness, dial);
+  nextTick(() => laziness.isNew = false);
+  return socket;
+}
+
+function prepare(
+  socket: net.Socket,
+  laziness: Laziness,
+  { noDelay, keepAlive }: DialOptions,
+): void {
+  lazies.set(socket, laziness);
+  Object.assign(socket, { host: laziness.options.hostname });
+  socket.setNoDelay(noDelay);
+  if (keepAlive) socket.setKeepAlive(true);
+}
+
+function tlsOptions(host: string, options: TlsOptions): tls.ConnectionOptions {
+  const parsed = parseHostname(host);
+  const { hostname } = checkDialOptions({ hostname: host, port: 1 }, parsed);
+  return nodeTlsOptions(hostname, options);
+}
+
+/** Begins the race that a TLS socket waits for. */
+function connectTls(
+  socket: tls.TLSSocket,
+  { race, isIdle }: Laziness,
+  target: Target,
+): void {
+  if (!isIdle) {
+    throw new TypeError("Cannot connect: a TLS socket connects once");
+  }
+  aimAt(socket, race!, target);
+}
+
+/** Connects if it is known where to; else `connect()` will be called. */
+function use(socket: net.Socket): void {
+  const laziness = lazies.get(socket);
+  if (laziness?.isIdle && laziness.options.port !== undefined) {
+    withShadow(socket, "_undestroy", () => (socket as LazySocket).connect());
+  }
+}
+
+/** What is written before `connect()` waits as it does during it. */
+function whileWaiting(socket: net.Socket, write: () => void): void {
+  const { connecting } = socket;
+  const isIdle = lazies.get(socket)?.isIdle ?? false;
+  Object.assign(socket, { connecting: connecting || isIdle });
+  write();
+  Object.assign(socket, { connecting });
+}
+
+/** The signal is for the establishment only. */
+function watch(socket: net.Socket, signal: AbortSignal): void {
+  const onAbort = () => void socket.destroy(signal.reason);
+  const stop = () => {
+    signal.removeEventListener("abort", onAbort);
+    socket.off("connect", stop).off("close", stop);
+  };
+  if (signal.aborted) return onAbort();
+  signal.addEventListener("abort", onAbort);
+  socket.once("connect", stop).once("close", stop);
 }

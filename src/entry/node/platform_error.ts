@@ -1,0 +1,70 @@
+/**
+ * What a socket emits when nothing worked: the error that the platform's own
+ * socket would emit, with the {@linkcode ConnectError} as its `cause`.
+ *
+ * Clients retry, log and translate by the shape of that error. One address that
+ * failed is the platform's error itself; several are an `AggregateError` with
+ * the code of the first one, as `autoSelectFamily` has it; a name without
+ * addresses is the error of `dns.lookup()`. A refusal of ours has no such
+ * shape and stays what it is.
+ *
+ * @module
+ */
+
+import { ConnectError } from "../../errors.ts";
+import { parseHostname } from "../../hostname.ts";
+import { errorCode } from "../../runtime/attempt_error.ts";
+
+/** The number that libuv has for "no such name", and for "ask again". */
+const NUMBERS: Readonly<Record<string, number>> = {
+  ENOTFOUND: -3008,
+  EAI_AGAIN: -3001,
+};
+
+/**
+ * The error to emit for what a race to `host` was rejected with: a
+ * `ConnectError`, the `TypeError` for a name that we look up for nobody, or
+ * what `allow` threw.
+ */
+export function platformError(error: unknown, host: string): unknown {
+  const own = error instanceof ConnectError
+    ? ownError(error, host)
+    : isRefused(host)
+    ? lookupError("ENOTFOUND", host)
+    : error;
+  if (own !== error && own instanceof Error && Object.isExtensible(own)) {
+    own.cause ??= error;
+  }
+  return own;
+}
+
+function isRefused(host: string): boolean {
+  try {
+    parseHostname(host);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+function ownError(error: ConnectError, host: string): unknown {
+  const { attempts, code, errors, message } = error;
+  const [first] = attempts;
+  if (!first) {
+    const told = errors.find((each) => errorCode(each) === code);
+    return told ?? (NUMBERS[code] ? lookupError(code, host) : error);
+  }
+  if (attempts.length === 1) return first.error;
+  const all = new AggregateError(attempts.map(({ error }) => error), message);
+  return Object.assign(all, { code: errorCode(first.error) });
+}
+
+/** As `dns.lookup()` words it. */
+function lookupError(code: string, hostname: string): Error {
+  return Object.assign(new Error(`getaddrinfo ${code} ${hostname}`), {
+    errno: NUMBERS[code],
+    code,
+    syscall: "getaddrinfo",
+    hostname,
+  });
+}

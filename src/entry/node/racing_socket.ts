@@ -1,0 +1,211 @@
+/**
+ * The platform's `net.Socket` and `tls.TLSSocket` with a race where they would
+ * look up a name.
+ *
+ * Both are what they are, `connect()` aside. A `tls.TLSSocket` is made by
+ * `tls.connect()`, which alone knows how to check its options; so its class is
+ * put on it afterwards.
+ *
+ * @module
+ */
+
+import net from "node:net";
+import tls from "node:tls";
+
+import { connectOptionsOf } from "./adopt.ts";
+import {
+  platformOptions,
+  type RaceOptions,
+  SocketRace,
+  type Target,
+  type TlsPlan,
+} from "./socket_race.ts";
+
+/** A class of sockets. */
+// deno-lint-ignore no-explicit-any -- what a mixin takes
+export type SocketClass = new (...options: any[]) => net.Socket;
+
+/** What `connect()` of a socket takes, in one form. */
+export interface ConnectArguments {
+  readonly options: Partial<Target> & { readonly path?: unknown };
+  readonly callback: (() => void) | undefined;
+}
+
+/** What a socket of ours remembers. */
+interface Memory {
+  readonly options: RaceOptions;
+  race: SocketRace | undefined;
+}
+
+const memories = new WeakMap<net.Socket, Memory>();
+
+/** The class with a race. */
+function racing<B extends SocketClass>(Base: B): B {
+  return class extends Base {
+    override connect(...args: unknown[]): this {
+      const { options, callback } = parseConnectArguments(args);
+      const memory = memories.get(this);
+      if (!memory || !isRaced(options, memory.options)) {
+        refuseUnguarded(memory);
+        return super.connect(options as Target, callback);
+      }
+      memory.race?.cancel();
+      memory.race = new SocketRace(memory.options, null);
+      const host = options.host || "localhost";
+      const target = { ...options, host } as Target;
+      memory.race.start(this, target);
+      super.connect(platformOptions(memory.race, target), callback);
+      setHost(this, host);
+      return this;
+    }
+
+    /** Bun says nothing while a write waits for the connection. */
+    _onTimeout(): void {
+      if (this.connecting) this.emit("timeout");
+      else (Base.prototype as { _onTimeout(): void })._onTimeout.call(this);
+    }
+
+    override ref(): this {
+      memories.get(this)?.race?.setRef(true);
+      return super.ref();
+    }
+
+    override unref(): this {
+      memories.get(this)?.race?.setRef(false);
+      return super.unref();
+    }
+
+    override _destroy(
+      error: Error | null,
+      done: (error?: Error | null) => void,
+    ): void {
+      memories.get(this)?.race?.cancel();
+      super._destroy(error, done);
+    }
+  };
+}
+
+/** A `net.Socket` that races. */
+export const RacingSocket: typeof net.Socket = racing(net.Socket);
+/** A `tls.TLSSocket` that races; made by {@linkcode racingTlsSocket}. */
+export const RacingTlsSocket: typeof tls.TLSSocket = racing(tls.TLSSocket);
+
+/** Makes `socket.connect()` race by these options. */
+export function remember(
+  socket: net.Socket,
+  options: RaceOptions,
+  race?: SocketRace,
+): void {
+  memories.set(socket, { options, race });
+}
+
+/**
+ * A `tls.TLSSocket` of that class, made by `tls.connect()` with Node's own
+ * options. Without a `target` it waits until its race is started.
+ */
+export function racingTlsSocket(
+  Class: typeof tls.TLSSocket,
+  { target, options, plan, tlsOptions, callback }: {
+    readonly target?: Target;
+    readonly options: RaceOptions;
+    readonly plan: TlsPlan;
+    readonly tlsOptions: tls.ConnectionOptions;
+    readonly callback?: (() => void) | undefined;
+  },
+): { readonly socket: tls.TLSSocket; readonly race: SocketRace } {
+  const { checkServerIdentity } = tlsOptions;
+  // One for all attempts; and what is wrong with it is known at once.
+  const secureContext = tlsOptions.secureContext ??
+    tls.createSecureContext({ ciphers: tls.DEFAULT_CIPHERS, ...tlsOptions });
+  const race = new SocketRace(
+    options,
+    (target) => ({ ...plan(target), secureContext }),
+  );
+  const aim = target ?? { host: "localhost", port: 1 };
+  const socket = tls.connect({
+    ...tlsOptions,
+    ...platformOptions(race, aim),
+    secureContext,
+    // A wrong one is refused by the platform, a right one was asked before.
+    checkServerIdentity: checkServerIdentity === undefined ||
+        typeof checkServerIdentity === "function"
+      ? () => race.identityError
+      : checkServerIdentity,
+  }, callback);
+  Object.setPrototypeOf(socket, Class.prototype);
+  remember(socket, options, race);
+  if (target) aimAt(socket, race, target);
+  return { socket, race };
+}
+
+/** Starts the race of a TLS socket. */
+export function aimAt(
+  socket: tls.TLSSocket,
+  race: SocketRace,
+  target: Target,
+): void {
+  const { host, port, signal } = target;
+  // The platform would connect what is destroyed already.
+  if (signal?.aborted) return race.cancel();
+  Object.assign(connectOptionsOf(socket) ?? {}, { host, port });
+  setHost(socket, host);
+  race.start(socket, target);
+}
+
+/** The platform's `net.connect()` takes these. */
+export function parseConnectArguments(
+  args: readonly unknown[],
+): ConnectArguments {
+  // Node's own functions pass on what they have parsed, with a mark.
+  const isParsed = Array.isArray(args[0]) &&
+    Object.getOwnPropertySymbols(args[0]).length > 0;
+  const [first, ...rest] = isParsed ? args[0] as unknown[] : args;
+  const last = rest.at(-1);
+  const callback = typeof last === "function" ? last as () => void : undefined;
+  if (typeof first === "object" && first !== null) {
+    return { options: first, callback };
+  }
+  if (typeof first === "string" && Number.isNaN(Number(first))) {
+    return { options: { path: first }, callback };
+  }
+  const [host] = rest;
+  return {
+    options: {
+      ...first !== undefined && { port: first as number },
+      ...typeof host === "string" && { host },
+    },
+    callback,
+  };
+}
+
+/**
+ * Whether there is something to race for. All else is left to the platform:
+ * paths, what it refuses, an address by itself, and who wants one address only.
+ */
+function isRaced(
+  options: ConnectArguments["options"],
+  raceOptions: RaceOptions,
+): boolean {
+  const { host, port, path, autoSelectFamily } = options;
+  const isPlain = Object.values(raceOptions)
+    .every((value) => value === undefined);
+  const isOne = autoSelectFamily === false ||
+    (typeof host === "string" && net.isIP(host) !== 0);
+  if (isPlain && isOne) return false;
+  const isHost = host == null || typeof host === "string";
+  const isPort = ["number", "string"].includes(typeof port) &&
+    Number.isInteger(Number(port)) && Number(port) >= 1 &&
+    Number(port) <= 65_535;
+  return path == null && isHost && isPort && !host?.includes("\0");
+}
+
+/** A guard with a hole is none. */
+function refuseUnguarded(memory: Memory | undefined): void {
+  if (!memory?.options.allow) return;
+  throw new TypeError("Cannot connect: allow sees a host and a port only");
+}
+
+/** The name that `tls.connect({ socket })` verifies. */
+function setHost(socket: net.Socket, host: string): void {
+  Object.assign(socket, { _host: net.isIP(host) ? null : host });
+}

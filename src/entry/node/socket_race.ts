@@ -1,0 +1,386 @@
+/**
+ * One `connect()` of a socket of Node's by a race.
+ *
+ * The platform does everything as ever: it checks the options, keeps the state,
+ * emits the events. Only where it would look up the name, it is given a `lookup`
+ * of ours. That runs the race over sockets of the same kind, and `adopt()` puts
+ * the winner's connection into the socket that waits, which also emits what is
+ * about to happen to each address.
+ *
+ * The race begins a turn after `connect()`, when HTTP clients have handed the
+ * socket to who listens to it, or when a lazy socket is used first. It ends with
+ * the socket.
+ *
+ * @module
+ */
+
+import * as dns from "node:dns";
+import net from "node:net";
+import { nextTick } from "node:process";
+import { setImmediate } from "node:timers";
+import tls from "node:tls";
+
+import type { Endpoint } from "../../core/endpoint.ts";
+import { ConnectError } from "../../errors.ts";
+import { raceEndpoints, withTls } from "../../happy_eyeballs.ts";
+import {
+  checkOptions,
+  type HappyEyeballsOptions,
+  LEAST_CONNECTION_ATTEMPT_DELAY,
+  type Settings,
+} from "../../options.ts";
+import { openSocket, type SocketPlan } from "../../runtime/node_socket.ts";
+import {
+  adopt,
+  type LookupDone,
+  removeBunsListener,
+  withShadow,
+} from "./adopt.ts";
+import { familyOf, lookupResolver } from "./lookup.ts";
+import { platformError } from "./platform_error.ts";
+
+/** The options of the race that come beside Node's own. */
+export type RaceOptions = Omit<
+  HappyEyeballsOptions,
+  "hostname" | "port" | "signal" | "family"
+>;
+
+/** Those options of the race among others. */
+export function pickRaceOptions(
+  {
+    resolver,
+    connectionAttemptDelay,
+    resolutionDelay,
+    preferredAddressFamilyCount,
+    localAddresses,
+    allow,
+    sourceAddress,
+    onEvent,
+    clock,
+  }: RaceOptions,
+): RaceOptions {
+  return {
+    resolver,
+    connectionAttemptDelay,
+    resolutionDelay,
+    preferredAddressFamilyCount,
+    localAddresses,
+    allow,
+    sourceAddress,
+    onEvent,
+    clock,
+  };
+}
+
+/** Where a socket connects to, in Node's words. */
+export type Target = net.TcpSocketConnectOpts & {
+  host: string;
+  signal?: AbortSignal | undefined;
+  blockList?: net.BlockList | undefined;
+};
+
+/** Makes what `tls.connect()` is given for each attempt. */
+export type TlsPlan = (target: Target) => tls.ConnectionOptions;
+
+/** An attempt under way. */
+interface Opening {
+  readonly endpoint: Endpoint;
+  /** That of TCP, and that of TLS on top. */
+  readonly sockets: net.Socket[];
+  /** What is wrong with the name in the certificate, where that is allowed. */
+  identityError: Error | undefined;
+}
+
+/** What an attempt has opened. */
+interface Opened extends Opening {
+  readonly socket: net.Socket;
+}
+
+/** The race of one `connect()`. */
+export class SocketRace {
+  /** What is wrong with the winner's name. */
+  identityError: Error | undefined;
+
+  readonly #options: RaceOptions;
+  readonly #tls: TlsPlan | null;
+  readonly #attempts = new AbortController();
+  /** The sockets of attempts under way. */
+  readonly #opened = new Set<net.Socket>();
+  #isRef = true;
+  #waiting:
+    | { readonly socket: net.Socket; readonly target: Target }
+    | undefined;
+  #done: LookupDone | undefined;
+  #lookupOptions: dns.LookupOptions = {};
+  #newest: Endpoint | undefined;
+  /** Who has heard of the first TCP connection for TLS. */
+  #told: (() => void)[] | undefined;
+
+  constructor(options: RaceOptions, tls: TlsPlan | null) {
+    this.#options = options;
+    this.#tls = tls;
+  }
+
+  /** Goes for `target` as soon as the platform has asked for an address. */
+  start(socket: net.Socket, target: Target): void {
+    this.#waiting = { socket, target };
+    if (this.#done) setImmediate(() => this.#begin());
+  }
+
+  /** Stops what is under way; nothing is emitted any more. */
+  cancel(): void {
+    this.#attempts.abort();
+  }
+
+  /** Whether attempts keep the process alive. */
+  setRef(isRef: boolean): void {
+    this.#isRef = isRef;
+    for (const socket of this.#opened) this.#hold(socket);
+  }
+
+  /** The `lookup` option for the platform; see `dns.lookup()`. */
+  readonly lookup: net.LookupFunction = (_hostname, options, done): void => {
+    this.#done = done as LookupDone;
+    this.#lookupOptions = options;
+    if (options.hints) checkLookup(options);
+    if (this.#waiting) setImmediate(() => this.#begin());
+  };
+
+  #begin(): void {
+    const { socket, target } = this.#waiting!;
+    if (this.#attempts.signal.aborted || !socket.connecting) return;
+    let settings: Settings;
+    try {
+      settings = settingsOf(
+        target,
+        this.#options,
+        this.#lookupOptions,
+        this.#attempts.signal,
+      );
+    } catch (error) {
+      return this.#lose(error);
+    }
+    raceEndpoints(
+      settings,
+      withTls(
+        settings,
+        (endpoint, signal, onTcp) => this.#attempt(endpoint, signal, onTcp),
+      ),
+      ({ socket }: Opened) => socket.destroy(),
+    ).then((opened) => this.#win(opened), (error) => this.#lose(error));
+  }
+
+  async #attempt(
+    endpoint: Endpoint,
+    signal: AbortSignal,
+    onTcp: () => void,
+  ): Promise<Opened> {
+    const { address, family, port } = endpoint;
+    const opened: Opening = { endpoint, sockets: [], identityError: undefined };
+    this.#announce(endpoint);
+    try {
+      const socket = await openSocket(
+        endpoint,
+        this.#plan(opened),
+        signal,
+        () => {
+          this.#announceTcp();
+          onTcp();
+        },
+      );
+      return { ...opened, socket };
+    } catch (error) {
+      if (!signal.aborted) {
+        this.#emit("connectionAttemptFailed", address, port, family, error);
+      }
+      throw error;
+    } finally {
+      if (this.#newest === endpoint) this.#newest = undefined;
+      for (const socket of opened.sockets) this.#opened.delete(socket);
+    }
+  }
+
+  /** How an attempt opens its socket. */
+  #plan(opening: Opening): SocketPlan<net.Socket> {
+    const { target, socket: waiting } = this.#waiting!;
+    const { localPort, blockList } = target;
+    const makeOptions = this.#tls;
+    return {
+      more: { localPort, blockList },
+      tls: makeOptions && (() => {
+        const options = makeOptions(target);
+        const { checkServerIdentity: check = tls.checkServerIdentity } =
+          options;
+        return {
+          ...options,
+          checkServerIdentity: (...about: Parameters<typeof check>) =>
+            opening.identityError = check(...about),
+        };
+      }),
+      watch: (made, isTls) => {
+        const socket = made as unknown as net.Socket;
+        opening.sockets.push(socket);
+        this.#opened.add(socket);
+        this.#hold(socket);
+        if (isTls) forward(socket as tls.TLSSocket, waiting as tls.TLSSocket);
+        // What comes is for who waits.
+        else if (!makeOptions) socket.pause();
+      },
+      handOver: (socket) => socket as unknown as net.Socket,
+      explain: (error) => error,
+    };
+  }
+
+  /** Emits what a socket of the platform's emits before it dials. */
+  #announce(endpoint: Endpoint): void {
+    const { address, family, port } = endpoint;
+    const { socket, target } = this.#waiting!;
+    const slow = this.#newest;
+    if (slow) {
+      const { address, port, family } = slow;
+      this.#emit("connectionAttemptTimeout", address, port, family);
+    }
+    this.#newest = endpoint;
+    if (!net.isIP(target.host)) {
+      this.#emit("lookup", null, address, family, target.host);
+      // Only there to be read, as on the platform's own.
+      const { autoSelectFamilyAttemptedAddresses = [] } = socket;
+      autoSelectFamilyAttemptedAddresses.push(`${address}:${port}`);
+      Object.assign(socket, { autoSelectFamilyAttemptedAddresses });
+    }
+    this.#emit("connectionAttempt", address, port, family);
+  }
+
+  /**
+   * The first TCP connection for TLS is up, and who measures phases waits for
+   * that. What waits inside of the platform waits on, because the socket is
+   * still connecting; the `connect` by which the platform ends that wait is not
+   * for those who have heard it now.
+   */
+  #announceTcp(): void {
+    const { socket } = this.#waiting!;
+    if (this.#told) return;
+    removeBunsListener(socket);
+    const listeners = new Set(socket.rawListeners("connect"));
+    this.#emit("connect");
+    this.#told = socket.rawListeners("connect")
+      .filter((listener) => listeners.has(listener)) as (() => void)[];
+  }
+
+  #win({ socket, endpoint, identityError }: Opened): void {
+    const { socket: waiting } = this.#waiting!;
+    if (this.#attempts.signal.aborted || !waiting.connecting) {
+      socket.destroy();
+      return;
+    }
+    this.identityError = identityError;
+    const told = this.#told ?? [];
+    for (const listener of told) waiting.off("connect", listener);
+    waiting.once("connect", () => {
+      for (const listener of told) waiting.on("connect", listener);
+    });
+    adopt(waiting, socket, () => {
+      const { address, family } = endpoint;
+      withShadow(
+        waiting,
+        "emit",
+        () => this.#done!(null, address, family),
+      );
+    });
+  }
+
+  #lose(reason: unknown): void {
+    const { socket, target } = this.#waiting!;
+    if (this.#attempts.signal.aborted) return;
+    const error = platformError(reason, target.host) as Error;
+    if (!(reason instanceof ConnectError) || reason.attempts.length === 0) {
+      this.#emit("lookup", error, undefined, undefined, target.host);
+    }
+    socket.destroy(error);
+  }
+
+  #hold(socket: net.Socket): void {
+    if (this.#isRef) socket.ref();
+    else socket.unref();
+  }
+
+  /** An exception of a listener is nobody's rejection: it is uncaught. */
+  #emit(event: string, ...details: unknown[]): void {
+    if (this.#attempts.signal.aborted) return;
+    try {
+      this.#waiting!.socket.emit(event, ...details);
+    } catch (error) {
+      nextTick(() => {
+        throw error;
+      });
+    }
+  }
+}
+
+/** What the platform's `connect()` is given for `target`. */
+export function platformOptions(
+  race: SocketRace,
+  target: Target,
+): net.TcpSocketConnectOpts {
+  const { autoSelectFamily } = target;
+  const isChoice = typeof autoSelectFamily === "boolean";
+  return {
+    ...target,
+    // Literals are not looked up.
+    host: net.isIP(target.host) ? "localhost" : target.host,
+    lookup: race.lookup,
+    ...(isChoice || autoSelectFamily == null) && { autoSelectFamily: false },
+  };
+}
+
+/** The settings of a race to `target`. */
+function settingsOf(
+  target: Target,
+  options: RaceOptions,
+  lookupOptions: dns.LookupOptions,
+  signal: AbortSignal,
+): Settings {
+  const { host, port, localAddress, lookup } = target;
+  const { autoSelectFamilyAttemptTimeout: delay } = target;
+  const isLiteral = net.isIP(host) !== 0;
+  const settings = checkOptions({
+    ...options,
+    connectionAttemptDelay: options.connectionAttemptDelay ??
+      (delay && Math.max(delay, LEAST_CONNECTION_ATTEMPT_DELAY)),
+    localAddresses: localAddress ? [localAddress] : options.localAddresses,
+    hostname: host,
+    port: Number(port),
+    family: isLiteral ? undefined : familyOf(target.family),
+    signal,
+  });
+  if (!lookup || options.resolver || isLiteral) return settings;
+  return {
+    ...settings,
+    // Who brings a lookup wants it asked, for localhost too.
+    host: { kind: "name", name: host },
+    resolver: lookupResolver(lookup, lookupOptions),
+  };
+}
+
+/** The platform refuses what its own lookup would, at once. */
+function checkLookup(options: dns.LookupOptions): void {
+  dns.lookup("127.0.0.1", options, () => {});
+}
+
+/** Passes on what only the attempt's own TLS socket can tell. */
+function forward(from: tls.TLSSocket, to: tls.TLSSocket): void {
+  for (const event of ["keylog", "OCSPResponse"]) {
+    if (to.listenerCount(event) === 0) continue;
+    from.on(event, (...details) => to.emit(event, ...details));
+  }
+  let isSecure = false;
+  const early: unknown[] = [];
+  from.on("session", (session) => {
+    if (!isSecure) early.push(session);
+    else to.emit("session", session);
+  });
+  to.once("secureConnect", () => {
+    isSecure = true;
+    nextTick(() => early.forEach((session) => to.emit("session", session)));
+  });
+}
