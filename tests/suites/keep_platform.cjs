@@ -1,7 +1,6 @@
 // Stands at the top of the bundle that `node_files.ts` makes. What the package
 // asks for itself has to stay Node's own, or it would be given its own sockets
 // to race with. Settings that a test makes on a module are seen all the same.
-// deno-lint-ignore no-global-assign
 require = ((load) => {
   const keep = (module) => {
     const { Socket, Stream, connect, createConnection } = module;
