@@ -1,0 +1,11 @@
+/**
+ * All cases of the suites.
+ *
+ * @module
+ */
+
+import { netCases } from "./net.ts";
+import type { Case } from "./scene.ts";
+import { tlsCases } from "./tls.ts";
+
+export const cases: readonly Case[] = [...netCases, ...tlsCases];

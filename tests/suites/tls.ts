@@ -1,0 +1,2 @@
+import type { Case } from "./scene.ts";
+export const tlsCases: readonly Case[] = [];
