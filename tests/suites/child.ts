@@ -10,7 +10,7 @@
 import process from "node:process";
 
 import { cases } from "./cases.ts";
-import { doorNames, doors, Scene } from "./scene.ts";
+import { doorNames, doors, noEnd, Scene } from "./scene.ts";
 
 /** Milliseconds that a case may take. */
 const limit = 5000;
@@ -19,15 +19,23 @@ const wanted: [index: number, door: string][] = JSON.parse(
   process.argv[2] ?? "[]",
 );
 
+/** Cases in which the platform's own has no end; ours then proves nothing. */
+const endless = new Set<number>();
+
 for (const [index, name] of wanted) {
   const { run } = cases[index]!;
   const door = doorNames.find((each) => each === name)!;
+  if (endless.has(index)) {
+    print({ index, door, lines: [] });
+    continue;
+  }
   print({ index, door });
   const scene = new Scene(doors[door]);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(() => {
-      scene.log("there was no end");
+      scene.log(noEnd);
+      if (door === "platform") endless.add(index);
       resolve();
     }, limit);
   });

@@ -575,7 +575,7 @@ export const netCases: readonly Case[] = [
       const port = await scene.serve();
       const socket = await connected(scene, { port });
       scene.try("2 ** 31", () => socket.setTimeout(2 ** 31));
-      await new Promise((resolve) => setTimeout(resolve, 30));
+      await scene.pause(30);
       scene.members("then", socket, ...states);
     },
   },
@@ -590,7 +590,7 @@ export const netCases: readonly Case[] = [
       scene.log("listeners", socket.listenerCount("timeout"));
       socket.setTimeout(0, onTimeout);
       scene.log("listeners", socket.listenerCount("timeout"));
-      await new Promise((resolve) => setTimeout(resolve, 40));
+      await scene.pause(40);
       scene.members("then", socket, "timeout");
     },
   },
@@ -937,11 +937,11 @@ export const netCases: readonly Case[] = [
       const port = await scene.serve((socket) => socket.end());
       const uncaught = scene.uncaught();
       const socket = scene.watch(scene.door.connect({ port, host }));
-      socket.resume().on("connect", () => {
+      socket.on("connect", () => {
         throw new Error("a fault of the program");
       });
       // Deno says nothing of it.
-      await Promise.race([uncaught, scene.event(socket, "end")]);
+      await Promise.race([uncaught, scene.pause(300)]);
       socket.destroy();
       await scene.closed(socket);
     },

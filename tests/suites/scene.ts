@@ -29,6 +29,9 @@ export interface Case {
   readonly doors?: readonly DoorName[];
 }
 
+/** The last line of a case that took too long. */
+export const noEnd = "there was no end";
+
 export const doorNames = [
   "platform",
   "LazySocket",
@@ -329,6 +332,11 @@ export class Scene {
     for (let i = 0; i < times; i++) {
       await new Promise((resolve) => setImmediate(resolve));
     }
+  }
+
+  /** Waits where nothing is to happen. */
+  pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, milliseconds));
   }
 
   /** Waits for the next exception that nobody catches; it is logged. */
