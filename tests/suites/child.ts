@@ -13,7 +13,7 @@ import { cases } from "./cases.ts";
 import { doorNames, doors, noEnd, Scene } from "./scene.ts";
 
 /** Milliseconds that a case may take. */
-const limit = 5000;
+const limit = 3000;
 
 const wanted: [index: number, door: string][] = JSON.parse(
   process.argv[2] ?? "[]",
