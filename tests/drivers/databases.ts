@@ -1,6 +1,7 @@
 /**
- * PostgreSQL, Redis, MariaDB and Mosquitto from Debian's packages, on free ports
- * of 127.0.0.1, as an ordinary user, with all they write in one directory.
+ * PostgreSQL, Redis, MariaDB, Mosquitto and RabbitMQ from Debian's packages, on
+ * free ports of 127.0.0.1, as an ordinary user, with all they write in one
+ * directory.
  *
  * A server is a program to start and a way to tell that it takes connections;
  * what it needs before is made here. A package that is missing is installed if
@@ -26,6 +27,8 @@ export interface Database {
   readonly signal?: Deno.Signal;
   /** Makes what the server needs; returns its command line. */
   prepare(place: Place): Promise<readonly string[]>;
+  /** Its variables, where the command line is not enough. */
+  env?(place: Place): Record<string, string>;
 }
 
 /** Where a server runs. */
@@ -134,6 +137,45 @@ keyfile ${certificates.key}
       return ["-c", config];
     },
   },
+  {
+    package: "rabbitmq-server",
+    services: ["amqp", "amqps"],
+    binary: "/usr/lib/rabbitmq/bin/rabbitmq-server",
+    ready: /Server startup complete/,
+    signal: "SIGKILL",
+    async prepare({ dir, ports, certificates }) {
+      await Deno.writeTextFile(
+        `${dir}/rabbitmq.conf`,
+        `listeners.tcp.1 = 127.0.0.1:${ports.amqp}
+listeners.ssl.1 = 127.0.0.1:${ports.amqps}
+ssl_options.cacertfile = ${certificates.ca}
+ssl_options.certfile = ${certificates.cert}
+ssl_options.keyfile = ${certificates.key}
+log.console = true
+`,
+      );
+      return [];
+    },
+    env: ({ dir, ports }) => ({
+      HOME: dir,
+      RABBITMQ_CONFIG_FILE: `${dir}/rabbitmq.conf`,
+      RABBITMQ_CONF_ENV_FILE: `${dir}/none`,
+      RABBITMQ_ENABLED_PLUGINS_FILE: `${dir}/none`,
+      RABBITMQ_LOG_BASE: dir,
+      RABBITMQ_LOGS: "-",
+      RABBITMQ_MNESIA_BASE: dir,
+      RABBITMQ_NODENAME: "drivers@localhost",
+      // One process, not a shell that waits for it.
+      RUNNING_UNDER_SYSTEMD: "true",
+      // No daemon of Erlang, which would outlive it: the port by which its
+      // nodes meet is fixed, on an address where nobody else is.
+      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: [
+        "-sname drivers@localhost -start_epmd false",
+        `-erl_epmd_port ${ports.amqp}`,
+        "-kernel inet_dist_use_interface {127,0,0,2}",
+      ].join(" "),
+    }),
+  },
 ];
 
 /**
@@ -164,6 +206,7 @@ export async function start(
     const args = await database.prepare(place);
     const child = new Deno.Command(binary, {
       args: [...args],
+      env: database.env?.(place) ?? {},
       ...user,
       cwd: dir,
       stdout: "piped",
@@ -201,6 +244,16 @@ async function find({ package: name, binary }: Database): Promise<string> {
   if (!isRoot || globSync("/usr/bin/apt-get").length === 0) {
     throw new Missing(`the package ${name} is not installed`);
   }
+  // One after another: apt-get fails while another one holds its lock.
+  await (installing = installing.then(() => install(name)));
+  const installed = found();
+  if (!installed) throw new Missing(`the package ${name} cannot be installed`);
+  return installed;
+}
+
+let installing = Promise.resolve();
+
+async function install(name: string): Promise<void> {
   console.log(`Installing ${name}`);
   const apt = (...args: string[]) =>
     new Deno.Command("apt-get", {
@@ -212,9 +265,6 @@ async function find({ package: name, binary }: Database): Promise<string> {
     }).output();
   await apt("update");
   await apt("install", "--yes", "--no-install-recommends", name);
-  const installed = found();
-  if (!installed) throw new Missing(`the package ${name} cannot be installed`);
-  return installed;
 }
 
 /** Keys that only their owner can read, as PostgreSQL wants them. */

@@ -1,10 +1,12 @@
 /**
- * HTTP, WebSocket and SMTP servers on 127.0.0.1: `local_servers.ts PORTS`,
- * PORTS being JSON by service. Prints a line when all of them listen, and ends
- * when its input does.
+ * HTTP, WebSocket, SMTP and MongoDB servers on 127.0.0.1: `local_servers.ts
+ * PORTS`, PORTS being JSON by service. Prints a line when all of them listen,
+ * and ends when its input does.
  *
- * HTTP and WebSocket servers echo. The SMTP server takes every mail and answers
- * with its subject; it knows as much of SMTP as a client needs.
+ * HTTP and WebSocket servers echo; over HTTP/1, `/silent` is never answered and
+ * `/unfinished` never to its end. The SMTP server takes every mail and answers
+ * with its subject; it knows as much of SMTP as a client needs. Debian has no
+ * MongoDB: the server in its place greets, and says yes to every command.
  *
  * @module
  */
@@ -26,8 +28,11 @@ const identity = {
   key: certificate("server_key"),
 };
 const { WebSocketServer } = await npm("ws");
+const { deserialize, serialize } = await npm("bson");
 
 const echo: http.RequestListener = (request, response) => {
+  if (request.url === "/silent") return;
+  if (request.url === "/unfinished") return void response.write("and then");
   request.pipe(response);
 };
 const echo2 = (
@@ -42,6 +47,7 @@ const servers: Partial<Record<keyof typeof ports, net.Server>> = {
   h2: http2.createSecureServer(identity, echo2),
   smtp: net.createServer((socket) => greet(socket, true)),
   smtps: tls.createServer(identity, (socket) => greet(socket, false)),
+  mongodb: net.createServer(serveMongo),
 };
 for (const server of [servers.http, servers.https]) {
   new WebSocketServer({ server }).on("connection", (socket: net.Socket) => {
@@ -104,4 +110,49 @@ function serveMail(socket: net.Socket, offersTls: boolean): void {
     mail = undefined;
     say(`250 taken: ${subject?.slice("Subject: ".length)}`);
   });
+}
+
+/** What MongoDB says of itself. */
+const greeting = {
+  ok: 1,
+  helloOk: true,
+  isWritablePrimary: true,
+  minWireVersion: 0,
+  maxWireVersion: 21,
+  maxBsonObjectSize: 1 << 24,
+  maxMessageSizeBytes: 48_000_000,
+  maxWriteBatchSize: 100_000,
+};
+
+/** Answers every message of its wire protocol; each begins with its length. */
+function serveMongo(socket: net.Socket): void {
+  let read = Buffer.alloc(0);
+  socket.on("data", (chunk) => {
+    read = Buffer.concat([read, chunk]);
+    while (read.length >= 4 && read.length >= read.readInt32LE()) {
+      const length = read.readInt32LE();
+      socket.write(answerMongo(read.subarray(0, length)));
+      read = read.subarray(length);
+    }
+  });
+}
+
+/** OP_REPLY (1) to an OP_QUERY (2004), OP_MSG (2013) to an OP_MSG. */
+function answerMongo(message: Buffer): Uint8Array {
+  const isQuery = message.readInt32LE(12) === 2004;
+  // Before the command: flags and one section, or flags, a name and two counts.
+  const at = isQuery ? message.indexOf(0, 20) + 9 : 21;
+  const command = deserialize(message.subarray(at), {
+    allowObjectSmallerThanBufferSize: true,
+  });
+  const [name] = Object.keys(command);
+  const answer = /^(hello|ismaster)$/i.test(name!) ? greeting : { ok: 1 };
+  const document = serialize(answer);
+  const head = Buffer.alloc(isQuery ? 36 : 21);
+  head.writeInt32LE(head.length + document.length);
+  head.writeInt32LE(message.readInt32LE(4), 8);
+  head.writeInt32LE(isQuery ? 1 : 2013, 12);
+  // One document.
+  if (isQuery) head.writeInt32LE(1, 32);
+  return Buffer.concat([head, document]);
 }

@@ -6,7 +6,7 @@
  * hole. Each client runs on Node, Bun and Deno, in a process of its own, and
  * has to do a round trip with two attempts, the second after the attempt
  * delay; to give a useful error where nobody listens; and to end by itself.
- * Then the examples of README are run the same way.
+ * Then the examples of `.github/drivers.md` are run the same way.
  *
  * It needs Linux. The clients are fetched from npm on first use, the servers
  * are Debian's packages (`databases.ts`). Prints a line for each case, and at
@@ -22,25 +22,52 @@ import {
   checkTypes,
   makeFolder,
   readSnippets,
+  type Snippet,
   towards,
   trust,
   verdict,
 } from "./snippets.ts";
 import { startWorld, type World } from "./world.ts";
 
-/** What a client needs, beside HTTP and SMTP. */
-const clients: Record<string, Service | undefined> = {
-  http: undefined,
-  http2: undefined,
-  undici: undefined,
-  ws: undefined,
+/** The clients, each with a service of the server it needs. */
+const clients: Record<string, Service> = {
+  http: "http",
+  http2: "h2",
+  undici: "http",
+  got: "http",
+  axios: "http",
+  "node-fetch": "http",
+  superagent: "http",
+  ws: "http",
   pg: "postgres",
   postgres: "postgres",
   ioredis: "redis",
+  redis: "redis",
   mysql2: "mysql",
-  nodemailer: undefined,
+  nodemailer: "smtp",
   mqtt: "mqtt",
+  mongodb: "mongodb",
+  amqplib: "amqp",
 };
+
+/** How many clients or examples run at a time, each on all runtimes. */
+const WORKERS = 3;
+
+/** Something to run, and the server that must take connections before. */
+interface Task {
+  readonly name: [client: string, what: string];
+  readonly service?: Service;
+  run(): Promise<readonly Line[]>;
+}
+
+/** A line of the output. */
+type Line = [
+  outcome: keyof typeof count,
+  runtime: string,
+  client: string,
+  what: string,
+  text: string,
+];
 
 const here = import.meta.dirname!;
 const count = { PASS: 0, FAIL: 0, SKIP: 0 };
@@ -56,7 +83,8 @@ Deno.exit(count.FAIL > 0 ? 1 : 0);
 
 async function main(names: readonly string[]): Promise<void> {
   const runtimes = await install();
-  await using world = await startWorld(runtimes[0]!.command[0]);
+  await using stack = new AsyncDisposableStack();
+  const world = stack.use(await startWorld(runtimes[0]!.command[0]));
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, async () => {
       await world[Symbol.asyncDispose]();
@@ -64,13 +92,45 @@ async function main(names: readonly string[]): Promise<void> {
     });
   }
   const isWanted = (name: string) => names.length === 0 || names.includes(name);
-  for (const [client, service] of Object.entries(clients)) {
-    if (!isWanted(client)) continue;
-    const reason = service && world.missing.get(service);
-    if (reason) print("SKIP", "", client, "", reason);
-    else await runClient(client, runtimes, world);
+  const tasks = Object.entries(clients)
+    .filter(([client]) => isWanted(client))
+    .map(([client, service]): Task => ({
+      name: [client, ""],
+      service,
+      run: () => runClient(client, runtimes, world),
+    }));
+  if (isWanted("examples")) {
+    const snippets = await readSnippets();
+    const { dir } = stack.use(await makeFolder());
+    const run = () => checkExamples(snippets, dir, runtimes);
+    tasks.push({ name: ["example", "types"], run });
+    tasks.push(...snippets.map((snippet): Task => ({
+      name: ["example", snippet.name],
+      service: snippet.service,
+      run: () => runExample(snippet, dir, runtimes, world),
+    })));
   }
-  if (isWanted("examples")) await runExamples(runtimes, world);
+  await runAll(tasks, world);
+}
+
+/** Runs some tasks at a time, in their order; the servers start at once. */
+async function runAll(tasks: readonly Task[], world: World): Promise<void> {
+  const isReady = new Map(tasks.map(({ service }) => {
+    const ready = service && world.ready(service);
+    // Heard of when its turn comes.
+    ready?.catch(() => {});
+    return [service, ready];
+  }));
+  const queue = tasks.values();
+  await Promise.all(Array.from({ length: WORKERS }, async () => {
+    for (const { name, service, run } of queue) {
+      const reason = await isReady.get(service);
+      const lines = reason
+        ? [["SKIP", "", ...name, reason] as Line]
+        : await run();
+      for (const line of lines) print(...line);
+    }
+  }));
 }
 
 /** Runs a client on all runtimes at the same time. */
@@ -78,51 +138,51 @@ async function runClient(
   client: string,
   runtimes: readonly Runtime[],
   { ports }: World,
-): Promise<void> {
+): Promise<Line[]> {
   const results = await Promise.all(
     runtimes.map((runtime) =>
       execute(runtime, [`${here}/client.ts`, client, JSON.stringify(ports)])
     ),
   );
-  for (const [index, { stdout, failure }] of results.entries()) {
+  return results.flatMap(({ stdout, failure }, index) => {
     const { name } = runtimes[index]!;
-    for (const line of stdout.split("\n").filter((line) => line)) {
+    const outcomes = stdout.split("\n").filter((line) => line);
+    const lines = outcomes.map((line): Line => {
       const { name: what, connected = [], error }: Outcome = JSON.parse(line);
       const times = connected.map((time) => `${time.toFixed(0)} ms`).join(", ");
-      print(error ? "FAIL" : "PASS", name, client, what, error ?? times);
-    }
-    if (failure) print("FAIL", name, client, "process", failure);
-  }
+      return [error ? "FAIL" : "PASS", name, client, what, error ?? times];
+    });
+    if (failure) lines.push(["FAIL", name, client, "process", failure]);
+    return lines;
+  });
 }
 
-/** Checks the examples of README, then runs each on all runtimes. */
-async function runExamples(
+/** Checks the types of all examples. */
+async function checkExamples(
+  snippets: readonly Snippet[],
+  dir: string,
   runtimes: readonly Runtime[],
-  { ports, missing }: World,
-): Promise<void> {
-  const snippets = await readSnippets();
-  await using folder = await makeFolder();
-  const { dir } = folder;
+): Promise<Line[]> {
   const problem = await checkTypes(snippets, dir, runtimes[0]!.command[0]);
-  print(problem ? "FAIL" : "PASS", "", "example", "types", problem ?? "");
-  for (const snippet of snippets) {
-    const { name, service } = snippet;
-    const reason = missing.get(service);
-    if (reason) {
-      print("SKIP", "", "example", name, reason);
-      continue;
-    }
-    const problems = await Promise.all(runtimes.map(async (runtime) => {
-      const file = `${dir}/${runtime.name}.ts`;
-      await Deno.writeTextFile(file, towards(snippet, ports, runtime.name));
-      const { stdout, stderr, failure } = await execute(runtime, [file], trust);
-      return failure ?? verdict(snippet, stdout, stderr);
-    }));
-    for (const [index, problem] of problems.entries()) {
-      const outcome = problem ? "FAIL" : "PASS";
-      print(outcome, runtimes[index]!.name, "example", name, problem ?? "");
-    }
-  }
+  return [[problem ? "FAIL" : "PASS", "", "example", "types", problem ?? ""]];
+}
+
+/** Runs an example on all runtimes at the same time. */
+async function runExample(
+  snippet: Snippet,
+  dir: string,
+  runtimes: readonly Runtime[],
+  { ports }: World,
+): Promise<Line[]> {
+  const { name } = snippet;
+  return await Promise.all(runtimes.map(async (runtime): Promise<Line> => {
+    const file = `${dir}/${name.replaceAll(/\W/g, "_")}_${runtime.name}.ts`;
+    await Deno.writeTextFile(file, towards(snippet, ports, runtime.name));
+    const { stdout, stderr, failure } = await execute(runtime, [file], trust);
+    const problem = failure ?? verdict(snippet, stdout, stderr);
+    const outcome = problem ? "FAIL" : "PASS";
+    return [outcome, runtime.name, "example", name, problem ?? ""];
+  }));
 }
 
 /** What a program printed, and why it failed if it did. */
@@ -146,10 +206,7 @@ async function execute(
   return { stdout, stderr, failure: success ? undefined : `${how}\n${stderr}` };
 }
 
-function print(
-  outcome: keyof typeof count,
-  ...[runtime, client, what, text]: [string, string, string, string]
-): void {
+function print(...[outcome, runtime, client, what, text]: Line): void {
   count[outcome]++;
   const columns = [runtime.padEnd(4), client.padEnd(10), what.padEnd(18), text];
   console.log([outcome, ...columns].join("  ").trimEnd());

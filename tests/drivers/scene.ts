@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { lookup } from "../../src/entry/node.ts";
 import type { HappyEyeballsEvent } from "../../src/events.ts";
 
 /** The servers, by what they speak; each is on 127.0.0.1. */
@@ -20,6 +21,9 @@ export const services = [
   "mysql",
   "mqtt",
   "mqtts",
+  "amqp",
+  "amqps",
+  "mongodb",
 ] as const;
 
 /** One of the servers. */
@@ -43,6 +47,8 @@ export interface Scene {
   readonly ca: string;
   /** Options for one connect, which is then looked at. */
   watch(): Watched;
+  /** That of `./node`, but it is looked at whether it is called. */
+  lookup(...args: Parameters<typeof lookup>): void;
 }
 
 /** Does something with a client, and throws when it does not work. */
@@ -51,6 +57,13 @@ export type Case = (scene: Scene) => Promise<void>;
 /** A file in `clients/`. */
 export interface Client {
   readonly cases: Readonly<Record<string, Case>>;
+  /** All it takes is a lookup: sockets, their errors and their end are Node's. */
+  readonly hook?: "lookup";
+  /**
+   * What its error keeps of ours, beside the code; with the hook `lookup`
+   * there is nothing to keep. @default "cause"
+   */
+  readonly keeps?: "cause" | "code";
   /** Connects to `refused` and resolves with the error the client gives. */
   readonly failure: (scene: Scene) => Promise<unknown>;
   /**

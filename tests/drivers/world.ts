@@ -4,43 +4,50 @@
  * @module
  */
 
-import { databases, Missing, start } from "./databases.ts";
+import { type Database, databases, Missing, start } from "./databases.ts";
 import { type Scene, type Service, services } from "./scene.ts";
 
 /** What there is. */
 export interface World extends AsyncDisposable {
   readonly ports: Scene["ports"];
-  /** Why a service is missing. */
-  readonly missing: ReadonlyMap<Service, string>;
+  /**
+   * Waits for a server, which is started if it was not yet; resolves with the
+   * reason if it cannot be had.
+   */
+  ready(service: Service): Promise<string | undefined>;
 }
 
 const here = import.meta.dirname!;
 
-/** Starts them; disposal stops them, also when that fails half-way. */
+/** Starts our own servers; disposal stops all, also when this fails half-way. */
 export async function startWorld(node: string): Promise<World> {
   await using stack = new AsyncDisposableStack();
   const ports = await blackHoles(node, stack);
   await startLocalServers(node, ports, stack);
-  const missing = new Map<Service, string>();
-  const starts = await Promise.allSettled(
-    databases.map((database) => start(database, ports)),
-  );
-  for (const [index, result] of starts.entries()) {
-    if (result.status === "fulfilled") stack.use(result.value);
-    else if (result.reason instanceof Missing) {
-      for (const service of databases[index]!.services) {
-        missing.set(service, result.reason.message);
-      }
+  const starts = new Map<Database, Promise<AsyncDisposable>>();
+  stack.defer(async () => {
+    const started = await Promise.allSettled(starts.values());
+    for (const result of started) {
+      if (result.status === "rejected") continue;
+      await result.value[Symbol.asyncDispose]();
     }
-  }
-  const failed = starts.find((result) =>
-    result.status === "rejected" && !(result.reason instanceof Missing)
-  );
-  if (failed) throw (failed as PromiseRejectedResult).reason;
+  });
   const running = stack.move();
   return {
     ports,
-    missing,
+    async ready(service) {
+      const database = databases.find(({ services }) =>
+        services.includes(service)
+      );
+      if (!database) return undefined;
+      if (!starts.has(database)) starts.set(database, start(database, ports));
+      try {
+        await starts.get(database);
+      } catch (error) {
+        if (error instanceof Missing) return error.message;
+        throw error;
+      }
+    },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

@@ -5,7 +5,7 @@ import http from "node:http";
 import https from "node:https";
 import { text } from "node:stream/consumers";
 
-import { createConnection } from "../../../src/entry/node.ts";
+import { agentFor } from "../agent.ts";
 import { type Case, errorOf, type Scene, type Watched } from "../scene.ts";
 
 const body = "x".repeat(100_000);
@@ -22,15 +22,11 @@ async function echo(request: () => http.ClientRequest): Promise<void> {
   }
 }
 
-function agentFor(watched: Watched): http.Agent {
-  const options = { keepAlive: true, onEvent: watched.onEvent };
-  return Object.assign(new http.Agent(options), { createConnection });
-}
-
 /** The cases. */
 export const cases: Record<string, Case> = {
   async "http.Agent"({ hostname, ports, watch }) {
-    const agent = agentFor(watch());
+    const { onEvent } = watch();
+    const agent = agentFor(http, { keepAlive: true, onEvent });
     const target = { hostname, port: ports.http, method: "POST", agent };
     await echo(() => http.request(target));
     agent.destroy();
@@ -38,8 +34,7 @@ export const cases: Record<string, Case> = {
 
   async "https.Agent"({ hostname, ports, ca, watch }) {
     const { onEvent } = watch();
-    const options = { keepAlive: true, ca, onEvent };
-    const agent = Object.assign(new https.Agent(options), { createConnection });
+    const agent = agentFor(https, { keepAlive: true, ca, onEvent });
     const target = { hostname, port: ports.https, method: "POST", agent };
     await echo(() => https.request(target));
     agent.destroy();
@@ -48,19 +43,20 @@ export const cases: Record<string, Case> = {
 
 /** A request to where nobody listens. */
 export function failure({ hostname, refused, watch }: Scene): Promise<unknown> {
-  const agent = agentFor(watch());
+  const { onEvent } = watch();
+  const agent = agentFor(http, { onEvent });
   return errorOf(http.get({ hostname, port: refused, agent }));
 }
 
 /** A request by an agent that would keep its socket. */
 export async function abort(
   { hostname, ports }: Scene,
-  watched: Watched,
+  { onEvent }: Watched,
   hasBegun: Promise<void>,
 ): Promise<"http"> {
   const controller = new AbortController();
   const { signal } = controller;
-  const agent = agentFor(watched);
+  const agent = agentFor(http, { keepAlive: true, onEvent });
   const request = http.get({ hostname, port: ports.http, agent, signal });
   const failed = errorOf(request);
   await hasBegun;

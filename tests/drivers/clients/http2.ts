@@ -35,6 +35,16 @@ export const cases: Record<string, Case> = {
     }));
   },
 
+  async "h2, LazySocket"({ hostname, ports, ca, watch }) {
+    const { onEvent } = watch();
+    const tls = { caCerts: [ca], alpnProtocols: ["h2"] };
+    await echo(http2.connect(`https://${hostname}:${ports.h2}`, {
+      createConnection: ({ hostname, port }) =>
+        new LazySocket({ hostname, port: Number(port), tls, onEvent })
+          .connect(),
+    }));
+  },
+
   async "h2"({ hostname, ports, ca, watch }) {
     const { onEvent } = watch();
     const port = ports.h2;

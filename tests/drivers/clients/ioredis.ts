@@ -7,16 +7,28 @@ import { type Case, errorOf, npm, type Scene, type Watched } from "../scene.ts";
 
 const { AbstractConnector, Redis } = await npm("ioredis");
 
-/** ioredis makes its connector by itself, so the options are in a closure. */
+/** Where to, which the connector is given. */
+interface Target {
+  readonly host: string;
+  readonly port: number;
+  readonly disconnectTimeout: number;
+}
+
+/** ioredis makes its connector by itself, so our options are in a closure. */
 function connectorFor(options: LazySocketOptions) {
   return class extends AbstractConnector {
-    constructor({ disconnectTimeout }: { disconnectTimeout: number }) {
-      super(disconnectTimeout);
+    readonly #target: Target;
+
+    constructor(target: Target) {
+      super(target.disconnectTimeout);
+      this.#target = target;
     }
 
     connect() {
       this.connecting = true;
-      this.stream = new LazySocket(options).connect();
+      const { host, port } = this.#target;
+      const target = { hostname: host, port };
+      this.stream = new LazySocket({ ...options, ...target }).connect();
       return Promise.resolve(this.stream);
     }
   };
@@ -32,21 +44,17 @@ async function roundTrip(redis: typeof Redis, key: string): Promise<void> {
 export const cases: Record<string, Case> = {
   async "redis:"({ hostname, ports, watch }) {
     const { onEvent } = watch();
-    const Connector = connectorFor({ hostname, port: ports.redis, onEvent });
-    await roundTrip(new Redis({ Connector }), "plain");
+    const Connector = connectorFor({ onEvent });
+    const target = { host: hostname, port: ports.redis };
+    await roundTrip(new Redis({ ...target, Connector }), "plain");
   },
 
   async "rediss:"({ hostname, ports, ca, watch }) {
     const { onEvent } = watch();
-    const tls = { caCerts: [ca] };
-    const Connector = connectorFor({
-      hostname,
-      port: ports.rediss,
-      tls,
-      onEvent,
-    });
+    const Connector = connectorFor({ tls: { caCerts: [ca] }, onEvent });
+    const target = { host: hostname, port: ports.rediss };
     // `tls` tells ioredis which event to wait for.
-    await roundTrip(new Redis({ Connector, tls: {} }), "secure");
+    await roundTrip(new Redis({ ...target, Connector, tls: {} }), "secure");
   },
 };
 
@@ -55,8 +63,12 @@ export async function failure(
   { hostname, refused, watch }: Scene,
 ): Promise<unknown> {
   const { onEvent } = watch();
-  const Connector = connectorFor({ hostname, port: refused, onEvent });
-  const redis = new Redis({ Connector, retryStrategy: null });
+  const redis = new Redis({
+    host: hostname,
+    port: refused,
+    Connector: connectorFor({ onEvent }),
+    retryStrategy: null,
+  });
   return await errorOf(redis);
 }
 
@@ -65,9 +77,10 @@ export async function abort(
   { hostname, ports }: Scene,
   { onEvent }: Watched,
 ): Promise<"redis"> {
-  const Connector = connectorFor({ hostname, port: ports.redis, onEvent });
   const redis = new Redis({
-    Connector,
+    host: hostname,
+    port: ports.redis,
+    Connector: connectorFor({ onEvent }),
     connectTimeout: 50,
     retryStrategy: null,
   });

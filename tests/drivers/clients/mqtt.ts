@@ -1,18 +1,30 @@
 /** `mqtt`. @module */
 
-import { deepEqual } from "node:assert/strict";
+import { deepEqual, match } from "node:assert/strict";
 import { once } from "node:events";
 
-import { LazySocket } from "../../../src/entry/node.ts";
-import { type Case, errorOf, npm, type Scene } from "../scene.ts";
+import { LazySocket, type LazySocketOptions } from "../../../src/entry/node.ts";
+import { type Case, errorOf, npm, type Scene, type Watched } from "../scene.ts";
 
 const { default: mqtt } = await npm("mqtt");
 
-async function roundTrip(
-  stream: () => LazySocket,
-  topic: string,
-): Promise<void> {
-  const client = new mqtt.MqttClient(stream, {});
+/** What the stream builder is given. */
+interface Asking {
+  readonly options: { host: string; port: number };
+}
+
+function clientOf(
+  { hostname, watch }: Scene,
+  port: number,
+  { tls, ...more }: Record<string, unknown> & Pick<LazySocketOptions, "tls"> =
+    {},
+): typeof mqtt {
+  const stream = ({ options: { host, port } }: Asking) =>
+    new LazySocket({ hostname: host, port, tls, onEvent: watch().onEvent });
+  return new mqtt.MqttClient(stream, { host: hostname, port, ...more });
+}
+
+async function roundTrip(client: typeof mqtt, topic: string): Promise<void> {
   await once(client, "connect");
   await client.subscribeAsync(topic);
   const arrived = once(client, "message");
@@ -24,31 +36,31 @@ async function roundTrip(
 
 /** The cases. */
 export const cases: Record<string, Case> = {
-  async "mqtt:"({ hostname, ports, watch }) {
-    const port = ports.mqtt;
-    await roundTrip(
-      () => new LazySocket({ hostname, port, onEvent: watch().onEvent }),
-      "plain",
-    );
+  async "mqtt:"(scene) {
+    await roundTrip(clientOf(scene, scene.ports.mqtt), "plain");
   },
 
-  async "mqtts:"({ hostname, ports, ca, watch }) {
-    const port = ports.mqtts;
-    const tls = { caCerts: [ca] };
-    await roundTrip(
-      () => new LazySocket({ hostname, port, tls, onEvent: watch().onEvent }),
-      "secure",
-    );
+  async "mqtts:"(scene) {
+    const tls = { caCerts: [scene.ca] };
+    await roundTrip(clientOf(scene, scene.ports.mqtts, { tls }), "secure");
   },
 };
 
 /** Its `error` event. */
-export async function failure(
-  { hostname, refused, watch }: Scene,
-): Promise<unknown> {
-  const client = new mqtt.MqttClient(
-    () => new LazySocket({ hostname, port: refused, onEvent: watch().onEvent }),
-    { reconnectPeriod: 0 },
-  );
-  return await errorOf(client);
+export async function failure(scene: Scene): Promise<unknown> {
+  const more = { reconnectPeriod: 0 };
+  return await errorOf(clientOf(scene, scene.refused, more));
+}
+
+/** A client that gives up. */
+export async function abort(
+  scene: Scene,
+  watched: Watched,
+): Promise<"mqtt"> {
+  const more = { connectTimeout: 50, reconnectPeriod: 0 };
+  const watch = () => watched;
+  const client = clientOf({ ...scene, watch }, scene.ports.mqtt, more);
+  match((await errorOf(client) as Error).message, /timeout/);
+  client.end();
+  return "mqtt";
 }

@@ -13,8 +13,18 @@ function config({ hostname, watch }: Scene, port: number) {
     port,
     user: "test",
     password: "test",
-    stream: () => new LazySocket({ hostname, port, onEvent: watch().onEvent }),
+    stream: streamOf(watch),
   };
+}
+
+/** A connection says where to by its `config`. */
+function streamOf(watch: Scene["watch"]) {
+  return ({ config }: { config: { host: string; port: number } }) =>
+    new LazySocket({
+      hostname: config.host,
+      port: config.port,
+      onEvent: watch().onEvent,
+    });
 }
 
 /** The cases. */
@@ -48,12 +58,13 @@ export function failure(scene: Scene): Promise<unknown> {
 /** A connection that gives up. */
 export async function abort(
   { hostname, ports }: Scene,
-  { onEvent }: Watched,
+  watched: Watched,
 ): Promise<"mysql"> {
-  const port = ports.mysql;
   const connection = mysql.createConnection({
+    host: hostname,
+    port: ports.mysql,
     connectTimeout: 50,
-    stream: () => new LazySocket({ hostname, port, onEvent }),
+    stream: streamOf(() => watched),
   });
   await rejects(connection, { code: "ETIMEDOUT" });
   return "mysql";

@@ -22,9 +22,12 @@ function transport(
     host: hostname,
     port,
     tls: { ca },
-    getSocket(_options: unknown, callback: GetSocketCallback) {
+    getSocket(
+      { host, port }: { host: string; port: number },
+      callback: GetSocketCallback,
+    ) {
       const { onEvent } = watch();
-      connectNode({ hostname, port, onEvent }).then(
+      connectNode({ hostname: host, port, onEvent }).then(
         (connection) => callback(null, { connection }),
         callback,
       );

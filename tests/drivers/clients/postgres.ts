@@ -1,11 +1,40 @@
 /** `postgres` (postgres.js). @module */
 
-import { deepEqual, rejects } from "node:assert/strict";
+import { deepEqual, ok, rejects } from "node:assert/strict";
 
 import { LazySocket } from "../../../src/entry/node.ts";
+import type { HappyEyeballsEvent } from "../../../src/events.ts";
 import { type Case, npm, type Scene, type Watched } from "../scene.ts";
 
 const { default: postgres } = await npm("postgres");
+
+/** What postgres.js calls `socket` with: all hosts, not which of them. */
+interface Targets {
+  readonly host: readonly string[];
+  readonly port: readonly number[];
+}
+
+/**
+ * Takes the next host once the last socket is gone, as postgres.js does where
+ * the sockets are its own.
+ */
+function socketFor(
+  watch: Scene["watch"],
+  timeout: number,
+): (targets: Targets) => LazySocket {
+  let last: LazySocket | undefined;
+  let index = 0;
+  return ({ host, port }) => {
+    if (last?.destroyed) index = (index + 1) % host.length;
+    last = new LazySocket({
+      hostname: host[index],
+      port: port[index],
+      signal: AbortSignal.timeout(timeout),
+      onEvent: watch().onEvent,
+    });
+    return last;
+  };
+}
 
 function connect(
   { hostname, watch }: Pick<Scene, "hostname" | "watch">,
@@ -15,16 +44,50 @@ function connect(
   return postgres({
     host: hostname,
     port,
-    ...more,
     user: "postgres",
     max: 1,
-    socket: ({ host, port }: { host: string[]; port: number[] }) =>
-      new LazySocket({
-        hostname: host[0],
-        port: port[0],
-        onEvent: watch().onEvent,
-      }),
+    socket: socketFor(watch, 10_000),
+    ...more,
   });
+}
+
+/** Queries by a pool whose first host is down reach the second. */
+async function failOver(
+  { hostname, ports, ca, watch }: Scene,
+  [host, port]: readonly [host: string, port: number],
+  timeout = 10_000,
+): Promise<void> {
+  const tries: Watched["events"][] = [];
+  const listen = () => {
+    const events: Watched["events"] = [];
+    tries.push(events);
+    return {
+      events,
+      onEvent: (event: HappyEyeballsEvent) => void events.push(event),
+    };
+  };
+  const sql = postgres({
+    host: [host, hostname],
+    port: [port, ports.postgres],
+    user: "postgres",
+    max: 2,
+    ssl: { ca },
+    socket: socketFor(listen, timeout),
+  });
+  const results = await Promise.all(
+    [1, 2, 3].map((number) => sql`select ${number}::int as number`),
+  );
+  deepEqual(results.map(([{ number }]) => number), [1, 2, 3]);
+  await sql.end();
+  const isConnected = (events: Watched["events"]) =>
+    events.some((event) =>
+      event.type === "end" && event.outcome === "connected"
+    );
+  ok(!isConnected(tries[0]!));
+  for (const events of tries.filter(isConnected)) {
+    const { onEvent } = watch();
+    events.forEach(onEvent);
+  }
 }
 
 /** The cases. */
@@ -44,6 +107,14 @@ export const cases: Record<string, Case> = {
     deepEqual([...rows], [{ ssl: true }]);
     await sql.end();
   },
+
+  async "hosts, one refuses"(scene) {
+    await failOver(scene, [scene.hostname, scene.refused]);
+  },
+
+  async "hosts, one is silent"(scene) {
+    await failOver(scene, ["::1", scene.ports.postgres], 500);
+  },
 };
 
 /** Queries must reject, also one that waits for the connection, not hang. */
@@ -55,7 +126,10 @@ export async function failure(scene: Scene): Promise<unknown> {
     ),
   );
   await sql.end();
-  deepEqual(errors.map(({ name }) => name), ["ConnectError", "ConnectError"]);
+  deepEqual(
+    errors.map(({ code }) => code),
+    ["ECONNREFUSED", "ECONNREFUSED"],
+  );
   return errors[1];
 }
 

@@ -5,17 +5,10 @@ import { once } from "node:events";
 import http from "node:http";
 import https from "node:https";
 
-import { createConnection } from "../../../src/entry/node.ts";
+import { agentFor } from "../agent.ts";
 import { type Case, errorOf, npm, type Scene } from "../scene.ts";
 
 const { WebSocket } = await npm("ws");
-
-function agentFor(
-  { Agent }: typeof http | typeof https,
-  options: https.AgentOptions & { onEvent: unknown },
-): http.Agent {
-  return Object.assign(new Agent(options), { createConnection });
-}
 
 async function echo(url: string, agent: http.Agent): Promise<void> {
   const socket = new WebSocket(url, { agent });
