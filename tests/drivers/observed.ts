@@ -1,5 +1,5 @@
 /**
- * `./node` for the examples of README: the same, but at the end of the process
+ * `./node` for the examples: the same, but at the end of the process
  * it tells, as JSON on standard error, the addresses each connect attempted
  * and how it ended. So an example whose hook is never called does not pass.
  *

@@ -79,7 +79,7 @@ export interface Client {
 
 /**
  * An npm package. It is imported by a name the type checker does not see,
- * because it is installed by the drivers alone; the examples for README are
+ * because it is installed by the drivers alone; the examples are
  * checked with the packages' own types.
  */
 // deno-lint-ignore no-explicit-any -- see above

@@ -1,6 +1,7 @@
 /** `postgres` (postgres.js). @module */
 
 import { deepEqual, ok, rejects } from "node:assert/strict";
+import { setImmediate } from "node:timers";
 
 import { LazySocket } from "../../../src/entry/node.ts";
 import type { HappyEyeballsEvent } from "../../../src/events.ts";
@@ -26,13 +27,14 @@ function socketFor(
   let index = 0;
   return ({ host, port }) => {
     if (last?.destroyed) index = (index + 1) % host.length;
-    last = new LazySocket({
-      hostname: host[index],
-      port: port[index],
-      signal: AbortSignal.timeout(timeout),
-      onEvent: watch().onEvent,
-    });
-    return last;
+    const { onEvent } = watch();
+    const signal = AbortSignal.timeout(timeout);
+    const socket = new LazySocket({ hostname: host[index], signal, onEvent });
+    const target = { port: port[index] };
+    // A socket that fails before postgres.js has written leaves it waiting for
+    // a `setImmediate` that it has cleared.
+    setImmediate(() => socket.connect(target));
+    return last = socket;
   };
 }
 
@@ -110,6 +112,11 @@ export const cases: Record<string, Case> = {
 
   async "hosts, one refuses"(scene) {
     await failOver(scene, [scene.hostname, scene.refused]);
+  },
+
+  async "hosts, one refuses at once"(scene) {
+    // An address on which no server listens.
+    await failOver(scene, ["127.0.0.2", scene.ports.postgres]);
   },
 
   async "hosts, one is silent"(scene) {
