@@ -6,7 +6,7 @@ import http2 from "node:http2";
 import { text } from "node:stream/consumers";
 
 import { connectNode, LazySocket } from "../../../src/entry/node.ts";
-import { type Case, errorOf, type Scene } from "../scene.ts";
+import { type Case, errorOf, type Scene, type Watched } from "../scene.ts";
 
 async function echo(session: http2.ClientHttp2Session): Promise<void> {
   const stream = session.request({ ":method": "POST", ":path": "/" });
@@ -63,4 +63,24 @@ export function failure({ hostname, refused, watch }: Scene): Promise<unknown> {
     createConnection: () =>
       new LazySocket({ hostname, port: refused, onEvent }).connect(),
   }));
+}
+
+/** A session whose socket gives up; its own `destroy()` waits for the socket. */
+export async function abort(
+  { hostname, ports }: Scene,
+  { onEvent }: Watched,
+  hasBegun: Promise<void>,
+): Promise<"h2c"> {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const target = { hostname, port: ports.h2c };
+  const session = http2.connect(`http://${hostname}:${ports.h2c}`, {
+    createConnection: () =>
+      new LazySocket({ ...target, signal, onEvent }).connect(),
+  });
+  const failed = errorOf(session);
+  await hasBegun;
+  controller.abort();
+  equal((await failed as Error).name, "AbortError");
+  return "h2c";
 }

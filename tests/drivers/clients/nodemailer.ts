@@ -1,10 +1,10 @@
 /** `nodemailer`. @module */
 
-import { deepEqual } from "node:assert/strict";
+import { deepEqual, rejects } from "node:assert/strict";
 import type net from "node:net";
 
 import { connectNode } from "../../../src/entry/node.ts";
-import { type Case, npm, type Scene } from "../scene.ts";
+import { type Case, npm, type Scene, type Watched } from "../scene.ts";
 
 const { default: nodemailer } = await npm("nodemailer");
 
@@ -16,7 +16,7 @@ type GetSocketCallback = (
 function transport(
   { hostname, ca, watch }: Scene,
   port: number,
-  more: Record<string, unknown> = {},
+  { signal, ...more }: Record<string, unknown> & { signal?: AbortSignal } = {},
 ) {
   return nodemailer.createTransport({
     host: hostname,
@@ -27,7 +27,7 @@ function transport(
       callback: GetSocketCallback,
     ) {
       const { onEvent } = watch();
-      connectNode({ hostname: host, port, onEvent }).then(
+      connectNode({ hostname: host, port, signal, onEvent }).then(
         (connection) => callback(null, { connection }),
         callback,
       );
@@ -70,4 +70,17 @@ export const cases: Record<string, Case> = {
 export function failure(scene: Scene): Promise<unknown> {
   return transport(scene, scene.refused).sendMail(mail)
     .catch((error: unknown) => error);
+}
+
+/** A mail whose connection gives up. */
+export async function abort(
+  scene: Scene,
+  watched: Watched,
+): Promise<"smtp"> {
+  const signal = AbortSignal.timeout(50);
+  const watch = () => watched;
+  const sent = transport({ ...scene, watch }, scene.ports.smtp, { signal })
+    .sendMail(mail);
+  await rejects(sent, { name: "TimeoutError" });
+  return "smtp";
 }

@@ -1,12 +1,12 @@
 /** `ws`. @module */
 
-import { equal } from "node:assert/strict";
+import { equal, match } from "node:assert/strict";
 import { once } from "node:events";
 import http from "node:http";
 import https from "node:https";
 
 import { agentFor } from "../agent.ts";
-import { type Case, errorOf, npm, type Scene } from "../scene.ts";
+import { type Case, errorOf, npm, type Scene, type Watched } from "../scene.ts";
 
 const { WebSocket } = await npm("ws");
 
@@ -39,4 +39,16 @@ export function failure({ hostname, refused, watch }: Scene): Promise<unknown> {
   const { onEvent } = watch();
   const agent = agentFor(http, { onEvent });
   return errorOf(new WebSocket(`ws://${hostname}:${refused}`, { agent }));
+}
+
+/** A WebSocket that gives up. */
+export async function abort(
+  { hostname, ports }: Scene,
+  { onEvent }: Watched,
+): Promise<"http"> {
+  const agent = agentFor(http, { onEvent });
+  const url = `ws://${hostname}:${ports.http}`;
+  const socket = new WebSocket(url, { agent, handshakeTimeout: 50 });
+  match((await errorOf(socket) as Error).message, /timed out/);
+  return "http";
 }
