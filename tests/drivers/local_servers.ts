@@ -1,12 +1,12 @@
 /**
- * HTTP, WebSocket, SMTP and MongoDB servers on 127.0.0.1: `local_servers.ts
- * PORTS`, PORTS being JSON by service. Prints a line when all of them listen,
- * and ends when its input does.
+ * HTTP, WebSocket, SMTP, MongoDB and Kafka servers on 127.0.0.1:
+ * `local_servers.ts PORTS`, PORTS being JSON by service. Prints a line when all
+ * of them listen, and ends when its input does.
  *
  * HTTP and WebSocket servers echo; over HTTP/1, `/silent` is never answered and
  * `/unfinished` never to its end. The SMTP server takes every mail and answers
  * with its subject; it knows as much of SMTP as a client needs. Debian has no
- * MongoDB: the server in its place greets, and says yes to every command.
+ * MongoDB and no Kafka: what is in their place knows the first exchange.
  *
  * @module
  */
@@ -47,7 +47,12 @@ const servers: Partial<Record<keyof typeof ports, net.Server>> = {
   h2: http2.createSecureServer(identity, echo2),
   smtp: net.createServer((socket) => greet(socket, true)),
   smtps: tls.createServer(identity, (socket) => greet(socket, false)),
-  mongodb: net.createServer(serveMongo),
+  mongodb: net.createServer((socket) => serve(socket, mongo)),
+  kafka: net.createServer((socket) => serve(socket, kafka(ports.kafka))),
+  kafkas: tls.createServer(
+    identity,
+    (socket) => serve(socket, kafka(ports.kafkas)),
+  ),
 };
 for (const server of [servers.http, servers.https]) {
   new WebSocketServer({ server }).on("connection", (socket: net.Socket) => {
@@ -112,6 +117,52 @@ function serveMail(socket: net.Socket, offersTls: boolean): void {
   });
 }
 
+/** A protocol of messages that begin with their length. */
+interface Protocol {
+  /** Of the first message, when its length has arrived. */
+  length(message: Buffer): number;
+  answer(message: Buffer): Uint8Array;
+}
+
+function serve(socket: net.Socket, { length, answer }: Protocol): void {
+  let read = Buffer.alloc(0);
+  socket.on("error", () => {});
+  socket.on("data", (chunk) => {
+    read = Buffer.concat([read, chunk]);
+    while (read.length >= 4 && read.length >= length(read)) {
+      const end = length(read);
+      socket.write(answer(read.subarray(0, end)));
+      read = read.subarray(end);
+    }
+  });
+}
+
+/** MongoDB greets, and says yes to every command. */
+const mongo: Protocol = {
+  length: (message) => message.readInt32LE(),
+
+  // OP_REPLY (1) to an OP_QUERY (2004), OP_MSG (2013) to an OP_MSG.
+  answer(message) {
+    const isQuery = message.readInt32LE(12) === 2004;
+    // Before the command: flags, a name and two counts; or flags and a section.
+    const at = isQuery ? message.indexOf(0, 20) + 9 : 21;
+    const command = deserialize(message.subarray(at), {
+      allowObjectSmallerThanBufferSize: true,
+    });
+    const [name] = Object.keys(command);
+    const document = serialize(
+      /^(hello|ismaster)$/i.test(name!) ? greeting : { ok: 1 },
+    );
+    const head = Buffer.alloc(isQuery ? 36 : 21);
+    head.writeInt32LE(head.length + document.length);
+    head.writeInt32LE(message.readInt32LE(4), 8);
+    head.writeInt32LE(isQuery ? 1 : 2013, 12);
+    // One document.
+    if (isQuery) head.writeInt32LE(1, 32);
+    return Buffer.concat([head, document]);
+  },
+};
+
 /** What MongoDB says of itself. */
 const greeting = {
   ok: 1,
@@ -124,35 +175,43 @@ const greeting = {
   maxWriteBatchSize: 100_000,
 };
 
-/** Answers every message of its wire protocol; each begins with its length. */
-function serveMongo(socket: net.Socket): void {
-  let read = Buffer.alloc(0);
-  socket.on("data", (chunk) => {
-    read = Buffer.concat([read, chunk]);
-    while (read.length >= 4 && read.length >= read.readInt32LE()) {
-      const length = read.readInt32LE();
-      socket.write(answerMongo(read.subarray(0, length)));
-      read = read.subarray(length);
-    }
-  });
+/** Kafka tells its versions (request 18) and its only broker and topic (3). */
+function kafka(port: number): Protocol {
+  const host = text("localhost");
+  const answers: Record<number, Buffer[]> = {
+    18: [int16(0), int32(2), int16(3, 0, 0, 18, 0, 2), int32(0)],
+    3: [
+      int32(1, 0),
+      host,
+      int32(port),
+      int32(1),
+      int16(0),
+      text("greetings"),
+      int32(0),
+    ],
+  };
+  return {
+    length: (message) => 4 + message.readInt32BE(),
+    answer(message) {
+      const body = Buffer.concat(answers[message.readInt16BE(4)]!);
+      const correlation = message.readInt32BE(8);
+      return Buffer.concat([int32(4 + body.length, correlation), body]);
+    },
+  };
 }
 
-/** OP_REPLY (1) to an OP_QUERY (2004), OP_MSG (2013) to an OP_MSG. */
-function answerMongo(message: Buffer): Uint8Array {
-  const isQuery = message.readInt32LE(12) === 2004;
-  // Before the command: flags and one section, or flags, a name and two counts.
-  const at = isQuery ? message.indexOf(0, 20) + 9 : 21;
-  const command = deserialize(message.subarray(at), {
-    allowObjectSmallerThanBufferSize: true,
-  });
-  const [name] = Object.keys(command);
-  const answer = /^(hello|ismaster)$/i.test(name!) ? greeting : { ok: 1 };
-  const document = serialize(answer);
-  const head = Buffer.alloc(isQuery ? 36 : 21);
-  head.writeInt32LE(head.length + document.length);
-  head.writeInt32LE(message.readInt32LE(4), 8);
-  head.writeInt32LE(isQuery ? 1 : 2013, 12);
-  // One document.
-  if (isQuery) head.writeInt32LE(1, 32);
-  return Buffer.concat([head, document]);
+function int16(...numbers: number[]): Buffer {
+  const buffer = Buffer.alloc(2 * numbers.length);
+  numbers.forEach((number, index) => buffer.writeInt16BE(number, 2 * index));
+  return buffer;
+}
+
+function int32(...numbers: number[]): Buffer {
+  const buffer = Buffer.alloc(4 * numbers.length);
+  numbers.forEach((number, index) => buffer.writeInt32BE(number, 4 * index));
+  return buffer;
+}
+
+function text(text: string): Buffer {
+  return Buffer.concat([int16(text.length), Buffer.from(text)]);
 }

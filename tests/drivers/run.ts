@@ -46,6 +46,7 @@ const clients: Record<string, Service> = {
   mysql2: "mysql",
   nodemailer: "smtp",
   mqtt: "mqtt",
+  kafkajs: "kafka",
   mongodb: "mongodb",
   amqplib: "amqp",
 };

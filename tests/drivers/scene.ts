@@ -24,6 +24,8 @@ export const services = [
   "amqp",
   "amqps",
   "mongodb",
+  "kafka",
+  "kafkas",
 ] as const;
 
 /** One of the servers. */

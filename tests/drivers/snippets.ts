@@ -41,6 +41,7 @@ const expected: Record<string, readonly [service: Service, output: string]> = {
   nodemailer: ["smtps", "b@example.test"],
   mqtt: ["mqtts", "greetings hello"],
   redis: ["redis", "hello"],
+  kafkajs: ["kafkas", "greetings"],
   mongodb: ["mongodb", "1"],
   amqplib: ["amqp", "hello"],
 };
