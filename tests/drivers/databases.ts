@@ -167,13 +167,14 @@ log.console = true
       RABBITMQ_NODENAME: "drivers@localhost",
       // One process, not a shell that waits for it.
       RUNNING_UNDER_SYSTEMD: "true",
-      // No daemon of Erlang, which would outlive it: the port by which its
+      // Without Erlang's daemon, which would outlive it: the port by which its
       // nodes meet is fixed, on an address where nobody else is.
       RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: [
-        "-sname drivers@localhost -start_epmd false",
-        `-erl_epmd_port ${ports.amqp}`,
+        `-sname drivers@localhost -erl_epmd_port ${ports.amqp}`,
         "-kernel inet_dist_use_interface {127,0,0,2}",
       ].join(" "),
+      // For what it starts later, too: each minute it looks for the daemon.
+      ERL_FLAGS: "-start_epmd false",
     }),
   },
 ];

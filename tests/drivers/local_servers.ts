@@ -28,7 +28,7 @@ const identity = {
   key: certificate("server_key"),
 };
 const { WebSocketServer } = await npm("ws");
-const { deserialize, serialize } = await npm("bson");
+const { BSON } = await npm("mongodb");
 
 const echo: http.RequestListener = (request, response) => {
   if (request.url === "/silent") return;
@@ -146,11 +146,11 @@ const mongo: Protocol = {
     const isQuery = message.readInt32LE(12) === 2004;
     // Before the command: flags, a name and two counts; or flags and a section.
     const at = isQuery ? message.indexOf(0, 20) + 9 : 21;
-    const command = deserialize(message.subarray(at), {
+    const command = BSON.deserialize(message.subarray(at), {
       allowObjectSmallerThanBufferSize: true,
     });
     const [name] = Object.keys(command);
-    const document = serialize(
+    const document = BSON.serialize(
       /^(hello|ismaster)$/i.test(name!) ? greeting : { ok: 1 },
     );
     const head = Buffer.alloc(isQuery ? 36 : 21);
