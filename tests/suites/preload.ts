@@ -10,11 +10,17 @@
  * @module
  */
 
+import dns from "node:dns";
 import { createRequire, syncBuiltinESMExports } from "node:module";
 import type * as NodeNet from "node:net";
 import type * as NodeTls from "node:tls";
 
-import { createConnection, LazySocket } from "../../src/entry/node.ts";
+import { createConnection } from "../../src/entry/node.ts";
+import {
+  parseConnectArguments,
+  RacingSocket,
+  remember,
+} from "../../src/entry/node/racing_socket.ts";
 
 /** Options as they come: the tests try out wrong ones too. */
 type Options = Record<string, unknown>;
@@ -38,11 +44,33 @@ function connectNet(...args: unknown[]): NodeNet.Socket {
   if (isElsewhere(options)) {
     return platform.connectNet(...args as Parameters<typeof net.connect>);
   }
-  const socket = new LazySocket(socketOptions(options)) as unknown as
-    & NodeNet.Socket
-    & { connect(...args: unknown[]): NodeNet.Socket };
+  const socket = new LocalSocket(options);
   if (options.timeout) socket.setTimeout(options.timeout as number);
-  return socket.connect(options, ...callback ? [callback] : []);
+  return socket.connect(options as never, callback);
+}
+
+/**
+ * A socket of ours for which `localhost` is what the system says: the files
+ * expect one address, and ours are two unless a lookup is given.
+ */
+class LocalSocket extends RacingSocket {
+  constructor(options: Options) {
+    super(options);
+    remember(this, {});
+  }
+
+  override connect(...args: unknown[]): this {
+    const { options, callback } = parseConnectArguments(args);
+    return super.connect(withLookup(options) as never, callback);
+  }
+}
+
+function withLookup(options: Options): Options {
+  const { host, lookup } = options;
+  const isLocal = host == null || host === "" || host === "localhost";
+  return isLocal && lookup === undefined
+    ? { ...options, lookup: dns.lookup }
+    : options;
 }
 
 function connectTls(...args: unknown[]): NodeNet.Socket {
@@ -50,7 +78,9 @@ function connectTls(...args: unknown[]): NodeNet.Socket {
   if (isElsewhere(options)) {
     return platform.connectTls(...args as Parameters<typeof tls.connect>);
   }
-  const socket = createConnection({ ...options, protocol: "https:" });
+  const socket = createConnection(
+    { ...withLookup(options), protocol: "https:" },
+  );
   if (callback) socket.once("secureConnect", callback);
   return socket as unknown as NodeNet.Socket;
 }
@@ -68,7 +98,7 @@ function ours(Socket: typeof NodeNet.Socket): typeof NodeNet.Socket {
           [options],
           newTarget === proxy ? target : newTarget,
         )
-        : new LazySocket(options),
+        : new LocalSocket(options ?? {}),
     // By `call()` it is the constructor of somebody's base class.
     apply: (target, self, args) =>
       self instanceof target
@@ -82,22 +112,6 @@ function ours(Socket: typeof NodeNet.Socket): typeof NodeNet.Socket {
 function isElsewhere(options: Options): boolean {
   return ["path", "handle", "fd", "socket"].some((name) =>
     options[name] != null
-  );
-}
-
-/** What Node's constructor takes. */
-function socketOptions(options: Options): Options {
-  const names = [
-    ...["allowHalfOpen", "signal", "onread", "highWaterMark", "blockList"],
-    ...["readableHighWaterMark", "writableHighWaterMark", "typeOfService"],
-    ...["noDelay", "keepAlive", "keepAliveInitialDelay"],
-    ...["objectMode", "readableObjectMode", "writableObjectMode"],
-  ];
-  return Object.fromEntries(
-    names.filter((name) => name in options).map((name) => [
-      name,
-      options[name],
-    ]),
   );
 }
 
