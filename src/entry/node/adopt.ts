@@ -101,6 +101,12 @@ export function connectOptionsOf(
     | undefined;
 }
 
+/** Whether {@linkcode adopt} can do its work. */
+export function canAdopt(waiting: net.Socket, opened: net.Socket): boolean {
+  return reinitializeHandle !== undefined && !isWrapped(waiting) &&
+    (opened as Inside)._handle !== null;
+}
+
 /**
  * Makes `waiting`, for which the platform waits for an address by `done`, the
  * owner of the connection that `opened` holds. `connect` follows,
@@ -112,11 +118,7 @@ export function adopt(
   done: () => void,
 ): void {
   const [socket, winner] = [waiting as Inside, opened as Inside];
-  const handle = winner._handle;
-  if (!reinitializeHandle || !handle || isWrapped(socket._handle)) {
-    winner.destroy();
-    return done();
-  }
+  const handle = winner._handle!;
   const isUnref = socket._handle?.hasRef?.() === false;
   const isTls = socket instanceof tls.TLSSocket;
   const received = takeReceived(winner);
@@ -150,8 +152,9 @@ export function adopt(
 /** The methods by which a platform dials. */
 const DIALLING = ["connect", "connect6", "bind", "bind6"] as const;
 
-/** A TLS socket that wraps a handle puts an accessor on it. */
-function isWrapped(handle: Handle | null): boolean {
+/** Whether a TLS socket has wrapped the handle: it puts an accessor on it. */
+export function isWrapped(socket: net.Socket): boolean {
+  const handle = (socket as Inside)._handle;
   const reading = handle && Object.getOwnPropertyDescriptor(handle, "reading");
   return reading?.get !== undefined;
 }

@@ -17,9 +17,11 @@ import tls from "node:tls";
 import type { HappyEyeballsOptions } from "../../options.ts";
 import { nodeTlsOptions } from "../../runtime/node_tls_options.ts";
 import {
+  isRaced,
   RacingSocket,
   RacingTlsSocket,
   racingTlsSocket,
+  refuseUnguarded,
   remember,
 } from "./racing_socket.ts";
 import { pickRaceOptions, type Target } from "./socket_race.ts";
@@ -129,28 +131,26 @@ function connectPlain(options: RequestOptions): net.Socket {
 /** As `tls.connect()`. */
 function connectTls(options: RequestOptions): tls.TLSSocket {
   const path = options.path ?? options.socketPath;
-  const open = options.httpSocket ?? options.socket;
-  const target = withHost(options, 443);
-  const plan = ({ host }: Target) => ({
-    ...attemptOptions(options, host),
-    host,
-  });
-  if (path != null || open) {
-    return tls.connect(
-      { ...target, ...plan(target), path, socket: open } as never,
-    );
+  const socket = options.httpSocket ?? options.socket;
+  const target = { ...withHost(options, 443), path };
+  const raceOptions = pickRaceOptions(options);
+  const plan = ({ host }: Target) => attemptOptions(options, host);
+  const { servername } = plan(target);
+  if (socket || !isRaced(target, raceOptions)) {
+    refuseUnguarded(raceOptions);
+    return tls.connect({ ...target, servername, socket } as never);
   }
-  const { socket } = racingTlsSocket(RacingTlsSocket, {
+  const { socket: racing } = racingTlsSocket(RacingTlsSocket, {
     target,
-    options: pickRaceOptions(options),
+    options: raceOptions,
     plan,
-    tlsOptions: { ...options, ...plan(target) } as tls.ConnectionOptions,
+    tlsOptions: { ...options, servername } as tls.ConnectionOptions,
   });
-  if (options.noDelay) socket.setNoDelay(true);
+  if (options.noDelay) racing.setNoDelay(true);
   if (options.keepAlive) {
-    socket.setKeepAlive(true, options.keepAliveInitialDelay);
+    racing.setKeepAlive(true, options.keepAliveInitialDelay);
   }
-  return socket;
+  return racing;
 }
 
 /** Whether TLS is meant is said in one of three places. */
@@ -178,12 +178,12 @@ function attemptOptions(
   hostname: string,
 ): tls.ConnectionOptions {
   const { host, servername } = nodeTlsOptions(hostname, {});
+  const isNamed = (options.hostname ?? options.host) != null;
   return {
     ...options,
-    host,
+    host: isNamed ? host : undefined,
     servername: options.servername ?? servername,
     // These are for the socket that waits.
-    port: undefined,
     path: undefined,
     signal: undefined,
     timeout: undefined,

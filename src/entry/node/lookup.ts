@@ -10,7 +10,6 @@
  */
 
 import type { LookupAddress, LookupOptions } from "node:dns";
-import { isIP, type LookupFunction } from "node:net";
 import { nextTick } from "node:process";
 
 import type { Resolver } from "../../core/answer.ts";
@@ -138,38 +137,6 @@ async function addresses(
   } catch (error) {
     throw lookupError(hostname, error);
   }
-}
-
-/** A function like `dns.lookup()` as a resolver: one question for all. */
-export function lookupResolver(
-  lookup: LookupFunction,
-  options: LookupOptions,
-): Resolver {
-  const asked = familyOf(options.family) ? options : { ...options, all: true };
-  return async function* (hostname, { types }) {
-    const found = await new Promise<LookupAddress[]>((resolve, reject) => {
-      lookup(hostname, asked, (error, address, family) => {
-        if (error) reject(error);
-        else if (Array.isArray(address)) resolve(address);
-        else resolve([{ address, family: family ?? isIP(address) }]);
-      });
-    });
-    if (found.length > 0 && !found.some(({ address }) => isIP(address))) {
-      throw invalidAddress(found[0]!.address);
-    }
-    for (const type of types) {
-      const family = type === "A" ? 4 : 6;
-      const addresses = found.filter((each) => each.family === family)
-        .map(({ address }) => address);
-      yield { type, addresses };
-    }
-  };
-}
-
-/** As the platform words it. */
-function invalidAddress(address: unknown): TypeError {
-  const error = new TypeError(`Invalid IP address: ${String(address)}`);
-  return Object.assign(error, { code: "ERR_INVALID_IP_ADDRESS" });
 }
 
 /** As `dns.lookup()` words it. */

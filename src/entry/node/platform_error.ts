@@ -52,7 +52,8 @@ function ownError(error: ConnectError, host: string): unknown {
   const [first] = attempts;
   if (!first) {
     const told = errors.find((each) => errorCode(each) === code);
-    return told ?? (NUMBERS[code] ? lookupError(code, host) : error);
+    return told ?? errors[0] ??
+      (NUMBERS[code] ? lookupError(code, host) : error);
   }
   if (attempts.length === 1) return first.error;
   const all = new AggregateError(attempts.map(({ error }) => error), message);

@@ -14,6 +14,7 @@ import tls from "node:tls";
 
 import { connectOptionsOf } from "./adopt.ts";
 import {
+  isPlain,
   platformOptions,
   type RaceOptions,
   SocketRace,
@@ -44,9 +45,9 @@ function racing<B extends SocketClass>(Base: B): B {
   return class extends Base {
     override connect(...args: unknown[]): this {
       const { options, callback } = parseConnectArguments(args);
-      const memory = memories.get(this);
-      if (!memory || !isRaced(options, memory.options)) {
-        refuseUnguarded(memory);
+      const memory = memories.get(this)!;
+      if (!isRaced(options, memory.options)) {
+        refuseUnguarded(memory.options);
         return super.connect(options as Target, callback);
       }
       memory.race?.cancel();
@@ -87,7 +88,7 @@ function racing<B extends SocketClass>(Base: B): B {
 
 /** A `net.Socket` that races. */
 export const RacingSocket: typeof net.Socket = racing(net.Socket);
-/** A `tls.TLSSocket` that races; made by {@linkcode racingTlsSocket}. */
+/** A `tls.TLSSocket` that races, made by {@linkcode racingTlsSocket}. */
 export const RacingTlsSocket: typeof tls.TLSSocket = racing(tls.TLSSocket);
 
 /** Makes `socket.connect()` race by these options. */
@@ -113,7 +114,7 @@ export function racingTlsSocket(
     readonly callback?: (() => void) | undefined;
   },
 ): { readonly socket: tls.TLSSocket; readonly race: SocketRace } {
-  const { checkServerIdentity } = tlsOptions;
+  const { checkServerIdentity: check = tls.checkServerIdentity } = tlsOptions;
   // One for all attempts; and what is wrong with it is known at once.
   const secureContext = tlsOptions.secureContext ??
     tls.createSecureContext({ ciphers: tls.DEFAULT_CIPHERS, ...tlsOptions });
@@ -126,28 +127,28 @@ export function racingTlsSocket(
     ...tlsOptions,
     ...platformOptions(race, aim),
     secureContext,
-    // A wrong one is refused by the platform, a right one was asked before.
-    checkServerIdentity: checkServerIdentity === undefined ||
-        typeof checkServerIdentity === "function"
-      ? () => race.identityError
-      : checkServerIdentity,
+    checkServerIdentity: typeof check === "function"
+      // The attempt that has won has asked it before.
+      ? (...about) => race.verdict ? race.verdict.error : check(...about)
+      : check,
   }, callback);
   Object.setPrototypeOf(socket, Class.prototype);
   remember(socket, options, race);
-  if (target) aimAt(socket, race, target);
+  if (target) aimAt(socket, race, target, tlsOptions.host);
   return { socket, race };
 }
 
-/** Starts the race of a TLS socket. */
+/** Starts the race of a TLS socket, for a host that was named or not. */
 export function aimAt(
   socket: tls.TLSSocket,
   race: SocketRace,
   target: Target,
+  named: string | undefined = target.host,
 ): void {
   const { host, port, signal } = target;
   // The platform would connect what is destroyed already.
   if (signal?.aborted) return race.cancel();
-  Object.assign(connectOptionsOf(socket) ?? {}, { host, port });
+  Object.assign(connectOptionsOf(socket) ?? {}, { host: named, port });
   setHost(socket, host);
   race.start(socket, target);
 }
@@ -182,16 +183,14 @@ export function parseConnectArguments(
  * Whether there is something to race for. All else is left to the platform:
  * paths, what it refuses, an address by itself, and who wants one address only.
  */
-function isRaced(
+export function isRaced(
   options: ConnectArguments["options"],
   raceOptions: RaceOptions,
 ): boolean {
   const { host, port, path, autoSelectFamily } = options;
-  const isPlain = Object.values(raceOptions)
-    .every((value) => value === undefined);
-  const isOne = autoSelectFamily === false ||
-    (typeof host === "string" && net.isIP(host) !== 0);
-  if (isPlain && isOne) return false;
+  const isOne = typeof host === "string" && net.isIP(host) !== 0 ||
+    (autoSelectFamily ?? net.getDefaultAutoSelectFamily()) === false;
+  if (isOne && isPlain(raceOptions)) return false;
   const isHost = host == null || typeof host === "string";
   const isPort = ["number", "string"].includes(typeof port) &&
     Number.isInteger(Number(port)) && Number(port) >= 1 &&
@@ -200,8 +199,8 @@ function isRaced(
 }
 
 /** A guard with a hole is none. */
-function refuseUnguarded(memory: Memory | undefined): void {
-  if (!memory?.options.allow) return;
+export function refuseUnguarded({ allow }: RaceOptions): void {
+  if (!allow) return;
   throw new TypeError("Cannot connect: allow sees a host and a port only");
 }
 

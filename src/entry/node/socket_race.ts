@@ -32,11 +32,14 @@ import {
 import { openSocket, type SocketPlan } from "../../runtime/node_socket.ts";
 import {
   adopt,
+  canAdopt,
+  isWrapped,
   type LookupDone,
   removeBunsListener,
   withShadow,
 } from "./adopt.ts";
-import { familyOf, lookupResolver } from "./lookup.ts";
+import { staticResolver } from "../../resolvers/static.ts";
+import { familyOf } from "./lookup.ts";
 import { platformError } from "./platform_error.ts";
 
 /** The options of the race that come beside Node's own. */
@@ -98,8 +101,8 @@ interface Opened extends Opening {
 
 /** The race of one `connect()`. */
 export class SocketRace {
-  /** What is wrong with the winner's name. */
-  identityError: Error | undefined;
+  /** What the check of the winner's name said, once there is one. */
+  verdict: { readonly error: Error | undefined } | undefined;
 
   readonly #options: RaceOptions;
   readonly #tls: TlsPlan | null;
@@ -124,7 +127,7 @@ export class SocketRace {
   /** Goes for `target` as soon as the platform has asked for an address. */
   start(socket: net.Socket, target: Target): void {
     this.#waiting = { socket, target };
-    if (this.#done) setImmediate(() => this.#begin());
+    if (this.#done) this.#resolve();
   }
 
   /** Stops what is under way; nothing is emitted any more. */
@@ -135,28 +138,55 @@ export class SocketRace {
   /** Whether attempts keep the process alive. */
   setRef(isRef: boolean): void {
     this.#isRef = isRef;
-    for (const socket of this.#opened) this.#hold(socket);
+    for (const socket of this.#opened) {
+      if (isRef) socket.ref();
+      else socket.unref();
+    }
   }
 
   /** The `lookup` option for the platform; see `dns.lookup()`. */
   readonly lookup: net.LookupFunction = (_hostname, options, done): void => {
     this.#done = done as LookupDone;
     this.#lookupOptions = options;
-    if (options.hints) checkLookup(options);
-    if (this.#waiting) setImmediate(() => this.#begin());
+    if (this.#waiting) this.#resolve();
   };
 
-  #begin(): void {
+  /** A lookup of the caller's own is asked at once, as the platform does. */
+  #resolve(): void {
+    const { lookup, host } = this.#waiting!.target;
+    const isOurs = !lookup || this.#options.resolver || net.isIP(host);
+    if (this.#lookupOptions.hints && (isOurs || lookup === dns.lookup)) {
+      checkLookup(this.#lookupOptions);
+    }
+    if (isOurs) setImmediate(() => this.#begin());
+    else this.#ask(lookup, host);
+  }
+
+  #ask(lookup: net.LookupFunction, host: string): void {
+    const options = this.#lookupOptions;
+    const asked = familyOf(options.family)
+      ? options
+      : { ...options, all: true };
+    lookup(host, asked, (error, address, family) => {
+      const found = Array.isArray(address)
+        ? address
+        : [{ address, family: family! }];
+      const usable = found.filter(({ address }) => net.isIP(address));
+      const [first] = found;
+      const isOne = usable.length === 1 && isPlain(this.#options);
+      if (error || usable.length === 0 || isOne) {
+        this.#done!(error, first?.address as string, first?.family as number);
+      } else setImmediate(() => this.#begin(usable));
+    });
+  }
+
+  #begin(found?: readonly dns.LookupAddress[]): void {
     const { socket, target } = this.#waiting!;
-    if (this.#attempts.signal.aborted || !socket.connecting) return;
+    const { signal } = this.#attempts;
+    if (signal.aborted || !socket.connecting) return;
     let settings: Settings;
     try {
-      settings = settingsOf(
-        target,
-        this.#options,
-        this.#lookupOptions,
-        this.#attempts.signal,
-      );
+      settings = settingsOf(target, this.#options, signal, found);
     } catch (error) {
       return this.#lose(error);
     }
@@ -221,7 +251,7 @@ export class SocketRace {
         const socket = made as unknown as net.Socket;
         opening.sockets.push(socket);
         this.#opened.add(socket);
-        this.#hold(socket);
+        if (!this.#isRef) socket.unref();
         if (isTls) forward(socket as tls.TLSSocket, waiting as tls.TLSSocket);
         // What comes is for who waits.
         else if (!makeOptions) socket.pause();
@@ -259,7 +289,7 @@ export class SocketRace {
    */
   #announceTcp(): void {
     const { socket } = this.#waiting!;
-    if (this.#told) return;
+    if (this.#told || isWrapped(socket)) return;
     removeBunsListener(socket);
     const listeners = new Set(socket.rawListeners("connect"));
     this.#emit("connect");
@@ -273,20 +303,19 @@ export class SocketRace {
       socket.destroy();
       return;
     }
-    this.identityError = identityError;
+    const { address, family } = endpoint;
+    const done = () => this.#done!(null, address, family);
+    if (!canAdopt(waiting, socket)) {
+      socket.destroy();
+      return withShadow(waiting, "emit", done);
+    }
+    this.verdict = { error: identityError };
     const told = this.#told ?? [];
     for (const listener of told) waiting.off("connect", listener);
     waiting.once("connect", () => {
       for (const listener of told) waiting.on("connect", listener);
     });
-    adopt(waiting, socket, () => {
-      const { address, family } = endpoint;
-      withShadow(
-        waiting,
-        "emit",
-        () => this.#done!(null, address, family),
-      );
-    });
+    adopt(waiting, socket, () => withShadow(waiting, "emit", done));
   }
 
   #lose(reason: unknown): void {
@@ -297,11 +326,6 @@ export class SocketRace {
       this.#emit("lookup", error, undefined, undefined, target.host);
     }
     socket.destroy(error);
-  }
-
-  #hold(socket: net.Socket): void {
-    if (this.#isRef) socket.ref();
-    else socket.unref();
   }
 
   /** An exception of a listener is nobody's rejection: it is uncaught. */
@@ -337,12 +361,11 @@ export function platformOptions(
 function settingsOf(
   target: Target,
   options: RaceOptions,
-  lookupOptions: dns.LookupOptions,
   signal: AbortSignal,
+  found: readonly dns.LookupAddress[] | undefined,
 ): Settings {
-  const { host, port, localAddress, lookup } = target;
+  const { host, port, localAddress } = target;
   const { autoSelectFamilyAttemptTimeout: delay } = target;
-  const isLiteral = net.isIP(host) !== 0;
   const settings = checkOptions({
     ...options,
     connectionAttemptDelay: options.connectionAttemptDelay ??
@@ -350,16 +373,21 @@ function settingsOf(
     localAddresses: localAddress ? [localAddress] : options.localAddresses,
     hostname: host,
     port: Number(port),
-    family: isLiteral ? undefined : familyOf(target.family),
+    family: net.isIP(host) ? undefined : familyOf(target.family),
     signal,
   });
-  if (!lookup || options.resolver || isLiteral) return settings;
+  if (!found) return settings;
   return {
     ...settings,
-    // Who brings a lookup wants it asked, for localhost too.
+    // Who brings a lookup wants its answer, for localhost too.
     host: { kind: "name", name: host },
-    resolver: lookupResolver(lookup, lookupOptions),
+    resolver: staticResolver(found.map(({ address }) => address)),
   };
+}
+
+/** Whether the race is as by default, so that one address needs none. */
+export function isPlain(options: RaceOptions): boolean {
+  return Object.values(options).every((value) => value === undefined);
 }
 
 /** The platform refuses what its own lookup would, at once. */
