@@ -53,8 +53,11 @@ export interface Connection extends AsyncDisposal {
   /**
    * What is sent to the peer. A write is done when the system has taken it.
    * `close()` sends the FIN after what was written; `abort(reason)` is
-   * {@linkcode Connection.close} with that reason. A chunk that is no view of
-   * bytes breaks the connection.
+   * {@linkcode Connection.close} with that reason.
+   *
+   * A chunk may be any view, an `ArrayBuffer` or a `SharedArrayBuffer`, whatever
+   * the type says; anything else breaks the connection. Its memory stays the
+   * caller's: it is not transferred, and not read once the write is done.
    */
   readonly writable: WritableStream<Uint8Array>;
 
@@ -95,13 +98,18 @@ export interface Connection extends AsyncDisposal {
    * Resolves with the new connection when the handshake is done. It verifies
    * `serverName`, or else the hostname given to `connect`, never the address.
    * This one is over then: `upgraded`, its streams unusable, `closed` resolved
-   * a turn later. A failed handshake closes the descriptor.
+   * a turn later. A failed handshake closes the descriptor, and so does an abort
+   * of `signal`, at once; once the handshake is done the signal means nothing.
    *
+   * @throws {ConnectError} when the handshake fails.
+   * @throws `signal.reason` when the caller aborts.
    * @throws {TypeError} when it is a TLS connection or has ended, a stream is
    * locked, a read or write is pending, or plain text that nobody has read has
    * arrived, which may be an injected response. The connection stays as it was.
    */
-  startTls(options?: TlsOptions): Promise<Connection>;
+  startTls(
+    options?: TlsOptions & { readonly signal?: AbortSignal | undefined },
+  ): Promise<Connection>;
 }
 
 /**
@@ -117,15 +125,19 @@ export interface Transport {
 
   /**
    * Some bytes, at least one: written to the start of `into` (the result is a
-   * view of it), or without `into` a chunk of its own. `null` at the peer's
-   * FIN. Rejects when the connection was reset or destroyed. Reads nothing
-   * ahead beyond what the platform already holds.
+   * view of it), or without `into` a chunk in memory that nobody else uses, as
+   * it will be transferred. `null` at the peer's FIN. Rejects when the
+   * connection was reset or destroyed. Reads nothing ahead beyond what the
+   * platform already holds.
    */
   read(
     into?: Uint8Array<ArrayBuffer>,
   ): Promise<Uint8Array<ArrayBuffer> | null>;
 
-  /** Resolves when the platform has taken all of `bytes` (backpressure). */
+  /**
+   * Resolves when the platform has taken all of `bytes` (backpressure). They
+   * are the caller's: never transferred, and not read after that.
+   */
   write(bytes: Uint8Array): Promise<void>;
 
   /** Sends FIN (close_notify first on TLS) after all that was written. */

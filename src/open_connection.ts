@@ -19,7 +19,10 @@ import type {
   NetAddr,
   Transport,
 } from "./connection.ts";
+import { check, checkOptional, isObject } from "./core/check.ts";
 import { after, type Clock } from "./core/clock.ts";
+import type { Endpoint } from "./core/endpoint.ts";
+import { ConnectError } from "./errors.ts";
 import { checkTlsNames, checkTlsOptions, type TlsOptions } from "./options.ts";
 import { systemClock } from "./runtime/system_clock.ts";
 
@@ -30,6 +33,8 @@ const DISPOSE_TIMEOUT = 1_000;
 export interface ConnectionOptions {
   /** The name TLS verifies unless another is given. */
   readonly hostname: string;
+  /** The port it goes to, where its transport does not tell. */
+  readonly port?: number | undefined;
   /** Whether it is a TLS connection already: anything but `null`. */
   readonly tls: TlsOptions | null;
   /** Keep the writable side open after the peer's FIN was read. */
@@ -37,6 +42,9 @@ export interface ConnectionOptions {
   /** Measures the patience of disposal. @default the system's clock */
   readonly clock?: Clock | undefined;
 }
+
+/** What `startTls()` takes. */
+type StartTlsOptions = NonNullable<Parameters<Connection["startTls"]>[0]>;
 
 /** What a side of the connection needs of the whole. */
 interface Whole {
@@ -219,7 +227,7 @@ class WriteSide {
     if (this.#failure) controller.error(this.#failure.reason);
   }
 
-  async #write(chunk: Uint8Array): Promise<void> {
+  async #write(chunk: Chunk): Promise<void> {
     if (this.#pending === 0) throw new TypeError(ENDED);
     if (this.#whole.isUpgrading()) throw new TypeError(UPGRADED);
     try {
@@ -252,12 +260,25 @@ class WriteSide {
 const ENDED = "Cannot write: this side of the connection has ended";
 const UPGRADED = "Cannot use this connection: TLS took it over";
 
-/** Any view will do; platforms differ in what they make of anything else. */
-function toBytes(chunk: ArrayBufferView): Uint8Array {
-  if (!ArrayBuffer.isView(chunk)) {
-    throw new TypeError(`Cannot write: ${typeof chunk} is no Uint8Array`);
+/** What can be written, whatever its type says. */
+type Chunk = ArrayBufferView | ArrayBufferLike;
+
+/**
+ * The bytes themselves, of any view or buffer; platforms differ in what they
+ * make of these, and of anything else. By name, because a buffer may come from
+ * another realm.
+ */
+function toBytes(chunk: Chunk): Uint8Array {
+  if (ArrayBuffer.isView(chunk)) {
+    return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   }
-  return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  const kind = Object.prototype.toString.call(chunk).slice(8, -1);
+  if (kind === "ArrayBuffer" || kind === "SharedArrayBuffer") {
+    return new Uint8Array(chunk);
+  }
+  throw new TypeError(
+    `Cannot write: a chunk must be an ArrayBuffer or a view of one, got ${kind}`,
+  );
 }
 
 /** The connection an adapter makes of its transport. */
@@ -275,6 +296,8 @@ export class OpenConnection implements Connection {
   #opened: Promise<ConnectionInfo> | undefined;
   #closed: Promise<void> | undefined;
   #settleClosed: (() => void) | undefined;
+  /** Rejects the upgrade under way. */
+  #rejectUpgrade: ((reason: unknown) => void) | undefined;
 
   constructor(transport: Transport, options: ConnectionOptions) {
     this.#transport = transport;
@@ -358,22 +381,70 @@ export class OpenConnection implements Connection {
     return this.#transport;
   }
 
-  async startTls(options: TlsOptions = {}): Promise<Connection> {
-    checkTlsNames(options);
-    const checked = checkTlsOptions(options);
+  async startTls(options: StartTlsOptions = {}): Promise<Connection> {
+    check("start TLS: options", "an object", options, isObject(options));
+    const { signal, ...tls } = options;
+    checkOptional(
+      "start TLS: signal",
+      "an AbortSignal",
+      signal,
+      signal?.throwIfAborted,
+    );
+    checkTlsNames(tls);
+    const checked = checkTlsOptions(tls);
     const obstacle = this.#obstacleToTls();
     if (obstacle) throw new TypeError(`Cannot start TLS: ${obstacle}`);
-    this.#state = "upgrading";
-    const { hostname } = this.#options;
+    const abort = () => this.#drop(signal?.reason);
+    if (signal?.aborted) abort();
+    signal?.throwIfAborted();
+    signal?.addEventListener("abort", abort);
     try {
-      const transport = await this.#transport.startTls(hostname, checked);
-      return this.#handOver(transport, checked);
-    } catch (error) {
-      if (this.#isReleased) throw this.#failure?.reason;
-      if (error instanceof TypeError) this.#state = "open";
-      else this.#fail(error);
-      throw error;
+      return await this.#upgrade(checked);
+    } finally {
+      signal?.removeEventListener("abort", abort);
     }
+  }
+
+  /** Rejects at once when the connection is dropped meanwhile. */
+  #upgrade(options: TlsOptions): Promise<Connection> {
+    const { hostname, clock = systemClock } = this.#options;
+    const startTime = clock.now();
+    this.#state = "upgrading";
+    return new Promise((resolve, reject) => {
+      this.#rejectUpgrade = reject;
+      this.#transport.startTls(hostname, options).then(
+        (transport) => {
+          if (this.#isReleased) transport.destroy();
+          else resolve(this.#handOver(transport, options));
+        },
+        (error) => this.#upgradeFailed(error, startTime),
+      );
+    });
+  }
+
+  /** A transport that refuses is as it was; one that fails is closed. */
+  #upgradeFailed(error: unknown, startTime: number): void {
+    if (this.#isReleased) return;
+    if (!(error instanceof TypeError)) {
+      return this.#fail(this.#connectError(error, startTime));
+    }
+    this.#state = "open";
+    this.#rejectUpgrade?.(error);
+  }
+
+  /** The handshake as the one attempt there was. */
+  #connectError(error: unknown, startTime: number): ConnectError {
+    const { hostname, port = 0, clock = systemClock } = this.#options;
+    const { remoteAddr } = this;
+    const duration = clock.now() - startTime;
+    const endpoint = remoteAddr && endpointOf(remoteAddr);
+    return new ConnectError({
+      hostname,
+      port: endpoint?.port ?? port,
+      attempts: [{ index: 0, endpoint, startTime, duration, error }],
+      answers: [],
+      refusals: [],
+    });
   }
 
   #obstacleToTls(): string | undefined {
@@ -391,10 +462,6 @@ export class OpenConnection implements Connection {
   }
 
   #handOver(transport: Transport, options: TlsOptions): Connection {
-    if (this.#isReleased) {
-      transport.destroy();
-      throw this.#failure?.reason;
-    }
     this.#state = "released";
     this.#isUpgraded = true;
     this.#failSides(new TypeError(UPGRADED));
@@ -466,7 +533,12 @@ export class OpenConnection implements Connection {
     this.#state = "released";
     this.#transport.destroy();
     this.#settleClosed?.();
+    this.#rejectUpgrade?.(this.#failure?.reason);
   }
+}
+
+function endpointOf({ hostname, port }: NetAddr): Endpoint {
+  return { address: hostname, family: hostname.includes(":") ? 6 : 4, port };
 }
 
 /** An address as WinterTC writes it. */

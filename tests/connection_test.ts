@@ -13,13 +13,17 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 
+import { runInNewContext } from "node:vm";
+
 import type { Connection, Transport } from "../src/connection.ts";
 import {
   type ConnectionOptions,
   OpenConnection,
 } from "../src/open_connection.ts";
+import { ConnectError } from "../src/errors.ts";
 import type { TlsOptions } from "../src/options.ts";
 import { FakeClock, turn } from "./fake_clock.ts";
+import { CountedAbort } from "./fake_network.ts";
 import { test } from "./harness.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -241,26 +245,46 @@ test("Connection.writable writes one chunk at a time and tells when it is full",
   await Promise.all(writes);
 });
 
-test("Connection.writable takes any view of bytes", async () => {
-  const { connection, transport } = open();
-  const { buffer } = bytes("abcd");
-  const writer = connection.writable.getWriter();
-  const writing = writer.write(
-    new DataView(buffer, 1, 2) as unknown as Uint8Array,
-  );
-  await turn();
-  transport.writing.resolve();
-  await writing;
-  assertEquals(transport.calls, ["write bc"]);
+test("Connection.writable takes any buffer and any view of one", async () => {
+  const { buffer } = bytes("abcdefgh");
+  const shared = new SharedArrayBuffer(2);
+  new Uint8Array(shared).set(bytes("xy"));
+  const chunks: [unknown, expected: string][] = [
+    [new Uint8Array(buffer, 1, 2), "bc"],
+    [new DataView(buffer, 1, 2), "bc"],
+    [new Uint16Array(buffer, 2, 2), "cdef"],
+    [new BigInt64Array(buffer), "abcdefgh"],
+    [buffer, "abcdefgh"],
+    [new ArrayBuffer(0), ""],
+    [shared, "xy"],
+    [new Uint8Array(shared, 1), "y"],
+    // Of another realm, whose ArrayBuffer is not ours.
+    [runInNewContext("new Uint8Array([102, 97, 114]).buffer"), "far"],
+    [runInNewContext("new Uint8Array([102, 97, 114])"), "far"],
+  ];
+  for (const [chunk, expected] of chunks) {
+    const { connection, transport } = open();
+    const writer = connection.writable.getWriter();
+    const writing = writer.write(chunk as Uint8Array);
+    await turn();
+    transport.writing.resolve();
+    await writing;
+    assertEquals(transport.calls, [`write ${expected}`]);
+  }
+  assertEquals(text(buffer), "abcdefgh");
 });
 
 test("Connection.writable breaks the connection at a chunk that is no bytes", async () => {
-  const { connection, transport } = open();
-  const writer = connection.writable.getWriter();
-  const chunk = "text" as unknown as Uint8Array;
-  const error = await assertRejects(() => writer.write(chunk), TypeError);
-  assertStrictEquals(await assertRejects(() => connection.closed), error);
-  assertEquals(transport.calls, ["destroy"]);
+  const detached = new Uint8Array(1);
+  structuredClone(detached.buffer, { transfer: [detached.buffer] });
+  for (const chunk of ["text", 1, null, undefined, [1], {}, detached]) {
+    const { connection, transport } = open();
+    const writer = connection.writable.getWriter();
+    const writing = writer.write(chunk as Uint8Array);
+    const error = await assertRejects(() => writing, TypeError);
+    assertStrictEquals(await assertRejects(() => connection.closed), error);
+    assertEquals(transport.calls, ["destroy"]);
+  }
 });
 
 // The end
@@ -454,9 +478,107 @@ test("Connection.startTls() passes the hostname and a copy of the options", asyn
 
 test("Connection.startTls() refuses bad options before it does anything", async () => {
   const { connection, transport } = open();
-  const options = { caCerts: "a certificate" } as unknown as TlsOptions;
-  await assertRejects(() => connection.startTls(options), TypeError);
+  const signal = AbortSignal.abort();
+  for (
+    const options of [
+      { caCerts: "a certificate" },
+      { caCerts: "a certificate", signal },
+      { signal: "stop" },
+      { signal: null },
+      { signal: {} },
+      "options",
+      null,
+    ]
+  ) {
+    await assertRejects(
+      () => connection.startTls(options as unknown as TlsOptions),
+      TypeError,
+    );
+  }
   assertEquals(transport.calls, []);
+  const reading = connection.readable.getReader().read();
+  await transport.give(bytes("here"));
+  assertEquals(text((await reading).value), "here");
+});
+
+test("Connection.startTls() that fails is a ConnectError of one attempt", async () => {
+  const clock = new FakeClock();
+  for (const knowsAddress of [true, false]) {
+    const { connection, transport } = open({ clock, port: 587 });
+    if (!knowsAddress) Object.assign(transport, { remoteAddr: null });
+    const starting = connection.startTls();
+    await clock.run(clock.sleep(30));
+    const cause = Object.assign(new Error("bad record"), {
+      code: "ERR_TLS_HANDSHAKE",
+    });
+    transport.upgrade.reject(cause);
+    const error = await assertRejects(() => starting, ConnectError);
+    assertStrictEquals(await assertRejects(() => connection.closed), error);
+    const { hostname, port, code, attempts, errors, answers } = error;
+    assertEquals([hostname, port], ["example.test", knowsAddress ? 443 : 587]);
+    assertEquals([code, answers], ["ERR_TLS_HANDSHAKE", []]);
+    assertEquals(attempts, [{
+      index: 0,
+      endpoint: knowsAddress
+        ? { address: "2001:db8::1", family: 6, port: 443 }
+        : null,
+      startTime: clock.now() - 30,
+      duration: 30,
+      error: cause,
+    }]);
+    assertEquals([errors, error.cause], [[cause], cause]);
+    assertEquals(transport.calls, ["startTls", "destroy"]);
+  }
+});
+
+test("Connection.startTls() ends with its signal, whatever its transport does", async () => {
+  const { connection, transport } = open();
+  const { readable } = connection;
+  const controller = new CountedAbort();
+  const { signal } = controller;
+  const starting = connection.startTls({ signal });
+  assertEquals(controller.listeners, 1);
+  controller.abort("enough");
+  assertStrictEquals(await assertRejects(() => starting), "enough");
+  assertEquals(controller.listeners, 0);
+  await connection.closed;
+  assertStrictEquals(
+    await assertRejects(() => readable.getReader().read()),
+    "enough",
+  );
+  const secure = new FakeTransport();
+  transport.upgrade.resolve(secure);
+  await turn();
+  assertEquals([transport.calls, secure.calls], [
+    ["startTls", "destroy"],
+    ["destroy"],
+  ]);
+});
+
+test("Connection.startTls() with an aborted signal starts nothing", async () => {
+  const { connection, transport } = open();
+  const signal = AbortSignal.abort("enough");
+  const error = await assertRejects(() => connection.startTls({ signal }));
+  assertStrictEquals(error, "enough");
+  await connection.closed;
+  assertEquals(transport.calls, ["destroy"]);
+});
+
+test("Connection.startTls() leaves no listener on its signal", async () => {
+  const controller = new CountedAbort();
+  const { signal } = controller;
+  for (const outcome of [new Error("reset"), new TypeError("plain text")]) {
+    const { connection, transport } = open();
+    transport.upgrade.reject(outcome);
+    await assertRejects(() => connection.startTls({ signal }));
+    assertEquals(controller.listeners, 0);
+  }
+  const { connection, transport } = open();
+  transport.upgrade.resolve(new FakeTransport());
+  const secure = await connection.startTls({ signal });
+  assertEquals(controller.listeners, 0);
+  controller.abort("too late");
+  assertEquals([connection.upgraded, secure.upgraded], [true, false]);
 });
 
 test("Connection.startTls() that its transport refuses changes nothing", async () => {
@@ -487,9 +609,10 @@ test("Connection.startTls() loses against close(), and a late success is closed"
   const starting = connection.startTls();
   const reason = new Error("enough");
   await connection.close(reason);
+  assertStrictEquals(await assertRejects(() => starting), reason);
   const secure = new FakeTransport();
   transport.upgrade.resolve(secure);
-  assertStrictEquals(await assertRejects(() => starting), reason);
+  await turn();
   assertEquals([transport.calls, secure.calls], [["startTls", "destroy"], [
     "destroy",
   ]]);

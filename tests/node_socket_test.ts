@@ -13,9 +13,11 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 
+import { Buffer } from "node:buffer";
 import { execFile } from "node:child_process";
 import type { Socket } from "node:net";
 import process from "node:process";
+import { connect as connectTls } from "node:tls";
 import { fileURLToPath } from "node:url";
 
 import type { AttemptError } from "../src/runtime/attempt_error.ts";
@@ -27,8 +29,10 @@ import {
 import { nodeTlsOptions } from "../src/runtime/node_tls_options.ts";
 import type { DialOptions } from "../src/runtime/runtime.ts";
 import { certificate } from "./certs/read.ts";
+import { turn } from "./fake_clock.ts";
 import { CountedAbort } from "./fake_network.ts";
 import { runtimeName, test } from "./harness.ts";
+import type { Peer } from "./runtime_conformance.ts";
 import { loopback } from "./servers.ts";
 
 const plain: DialOptions = {
@@ -105,6 +109,33 @@ test("nodeTlsOptions() names the host, or the address where that is all", () => 
   }
 });
 
+test("connectSocket() writes a part of a pool, and leaves the pool alone", async () => {
+  let far: Peer | undefined;
+  await using server = await loopback.serve((peer) => {
+    far = peer;
+  });
+  const { signal } = new AbortController();
+  const connection = await connectSocket(
+    server.endpoint,
+    plain,
+    signal,
+    () => {},
+  );
+  const neighbour = Buffer.from("neighbour");
+  const chunk = Buffer.from("chunk");
+  const { byteLength } = chunk.buffer;
+  const writer = connection.writable.getWriter();
+  await writer.write(chunk);
+  assertEquals([String(chunk), String(neighbour)], ["chunk", "neighbour"]);
+  assertEquals(chunk.buffer.byteLength, byteLength);
+  chunk.fill("-");
+  await writer.close();
+  while (!far) await turn();
+  assertEquals(new TextDecoder().decode((await far.read())!), "chunk");
+  await connection.close();
+  await server.idle();
+});
+
 // Deno has its own TLS.
 if (runtimeName !== "deno") {
   const ca = certificate("ca");
@@ -118,6 +149,47 @@ if (runtimeName !== "deno") {
       Error,
     ) as AttemptError;
     assertEquals(error.code, "ERR_TLS_HANDSHAKE");
+    await server.idle();
+  });
+
+  // Node 24.22 and 26 read all TLS sockets into one buffer: were a part of it
+  // transferred, the process would crash, or others read nothing (hazard 58).
+  test("connectSocket() with TLS leaves the platform's own TLS sockets alone", async () => {
+    const sent = Array.from(
+      { length: 40 },
+      (_, i) => new Uint8Array(1 + i * 997).fill(i),
+    );
+    await using server = await loopback.serve(async (peer) => {
+      for (const bytes of sent) {
+        await peer.write(bytes);
+        await turn();
+      }
+      await peer.end();
+    }, { tls: {} });
+    const expected = Buffer.concat(sent);
+    const { signal } = new AbortController();
+    const options = { ...plain, tls: { caCerts: [ca] } };
+    const readers = Array.from({ length: 4 }, async (_, i) => {
+      const connection = await connectSocket(
+        server.endpoint,
+        options,
+        signal,
+        () => {},
+      );
+      const received = i % 2 > 0
+        ? await receiveInto(connection.readable)
+        : await receive(connection.readable);
+      assert(received.equals(expected), `connection ${i}`);
+      await connection.closed;
+    });
+    const { address: host, port } = server.endpoint;
+    const platforms = Array.from({ length: 4 }, async (_, i) => {
+      const socket = connectTls({ host, port, ca, servername: "localhost" });
+      const chunks: Buffer[] = [];
+      for await (const chunk of socket) chunks.push(chunk);
+      assert(Buffer.concat(chunks).equals(expected), `own socket ${i}`);
+    });
+    await Promise.all([...readers, ...platforms]);
     await server.idle();
   });
 
@@ -144,6 +216,26 @@ if (runtimeName !== "deno") {
     }
     await server.idle();
   });
+}
+
+/** All that comes, by a default reader. */
+async function receive(stream: ReadableStream<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** The same by a BYOB reader. */
+async function receiveInto(
+  stream: ReadableStream<Uint8Array>,
+): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  const reader = stream.getReader({ mode: "byob" });
+  for (;;) {
+    const { done, value } = await reader.read(new Uint8Array(10_000));
+    if (done) return Buffer.concat(chunks);
+    chunks.push(value);
+  }
 }
 
 function certificatePath(name: string): string {

@@ -24,6 +24,7 @@ import {
 
 import type { Connection } from "../src/connection.ts";
 import type { Endpoint } from "../src/core/endpoint.ts";
+import { ConnectError } from "../src/errors.ts";
 import type { TlsOptions } from "../src/options.ts";
 import type { AttemptError } from "../src/runtime/attempt_error.ts";
 import type { DialOptions, Runtime } from "../src/runtime/runtime.ts";
@@ -181,6 +182,50 @@ async function receive(peer: Peer): Promise<Uint8Array<ArrayBuffer>> {
     if (bytes === null) return concat(chunks);
     chunks.push(bytes);
   }
+}
+
+/** All that comes until FIN, by a BYOB reader whose views are of this kind. */
+async function readAllInto(
+  stream: ReadableStream<Uint8Array>,
+  View: new (length: number) => ArrayBufferView<ArrayBuffer>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = [];
+  const reader = stream.getReader({ mode: "byob" });
+  for (let length = 1;; length = length * 3 % 40_009) {
+    const { done, value } = await reader.read(new View(length));
+    if (done) break;
+    chunks.push(
+      new Uint8Array(value.buffer, value.byteOffset, value.byteLength),
+    );
+  }
+  reader.releaseLock();
+  return concat(chunks);
+}
+
+/** What can be written, of each kind, by its name; all hold `bytes`. */
+function writables(
+  bytes: Uint8Array<ArrayBuffer>,
+): Record<string, ArrayBufferView | ArrayBufferLike> {
+  const inside = new Uint8Array(bytes.length + 24);
+  inside.set(bytes, 8);
+  const wide = bytes.length / 8;
+  const chunks: Record<string, ArrayBufferView | ArrayBufferLike> = {
+    "a part of a larger buffer": inside.subarray(8, 8 + bytes.length),
+    DataView: new DataView(inside.slice().buffer, 8, bytes.length),
+    Float64Array: new Float64Array(inside.slice().buffer, 8, wide),
+    ArrayBuffer: bytes.slice().buffer,
+  };
+  // Not every platform has it.
+  if (typeof SharedArrayBuffer === "function") {
+    const shared = () => {
+      const buffer = new SharedArrayBuffer(bytes.length);
+      new Uint8Array(buffer).set(bytes);
+      return buffer;
+    };
+    chunks.SharedArrayBuffer = shared();
+    chunks["a view of a SharedArrayBuffer"] = new Uint8Array(shared());
+  }
+  return chunks;
 }
 
 /** A promise and what settles it. */
@@ -700,15 +745,114 @@ export function runtimeConformance(
           await peer.end();
         }, serverTls);
         const connection = await open(server);
-        const chunks: Uint8Array[] = [];
-        const reader = connection.readable.getReader({ mode: "byob" });
-        for (let size = 1;; size = size * 3 % 40_009) {
-          const { done, value } = await reader.read(new Uint8Array(size));
-          if (done) break;
-          chunks.push(value);
+        const received = await readAllInto(connection.readable, Uint8Array);
+        assert(isSame(received, sent));
+        await connection.closed;
+        await server.idle();
+      },
+    );
+
+    const readers: [name: string, read: typeof readAll][] = [
+      ["a default reader", readAll],
+      ["a BYOB reader", (stream) => readAllInto(stream, Uint8Array)],
+      [
+        "a BYOB reader of wide elements",
+        (stream) => readAllInto(stream, Float64Array),
+      ],
+    ];
+    for (const [name, read] of readers) {
+      define(
+        `${kind}: ${name} gets chunks of any size, on many connections at once`,
+        async () => {
+          // Around the sizes of records and buffers; together a multiple of 8.
+          const sizes = [1, 2, 3, 16_383, 16_384, 16_385]
+            .concat([65_535, 65_536, 65_537, 131_074]);
+          const sent = pattern(sizes.reduce((sum, size) => sum + size));
+          await using server = await world.serve(async (peer) => {
+            let offset = 0;
+            for (const size of sizes) {
+              await peer.write(sent.subarray(offset, offset += size));
+              await world.turn();
+            }
+            await peer.end();
+          }, serverTls);
+          await Promise.all(Array.from({ length: 8 }, async () => {
+            const connection = await open(server);
+            assert(isSame(await read(connection.readable), sent));
+            await connection.closed;
+          }));
+          await server.idle();
+        },
+      );
+    }
+
+    define(
+      `${kind}: few bytes do not hold on to a large buffer`,
+      async () => {
+        const { server, peer } = await servePeer(world, serverTls);
+        await using _ = server;
+        const connection = await open(server);
+        const far = await peer;
+        const readFew = async () => {
+          const reader = connection.readable.getReader();
+          const { value } = await reader.read();
+          reader.releaseLock();
+          assert(value!.buffer.byteLength <= 64, "of those that come alone");
+          return value!;
+        };
+        const text = encoder.encode("few");
+        await far.write(text);
+        assertEquals(decoder.decode(await readFew()), "few");
+        // The end of a large chunk, all but which was read.
+        await far.write(pattern(10_000));
+        await far.write(text);
+        const byob = connection.readable.getReader({ mode: "byob" });
+        for (let left = 10_000; left > 0;) {
+          const { value } = await byob.read(new Uint8Array(left));
+          left -= value!.length;
         }
-        reader.releaseLock();
-        assert(isSame(concat(chunks), sent));
+        byob.releaseLock();
+        assertEquals(decoder.decode(await readFew()), "few");
+        await connection.close();
+      },
+    );
+
+    define(
+      `${kind}: what is written stays the caller's, who may change it then`,
+      async () => {
+        const { server, peer } = await servePeer(world, serverTls);
+        await using _ = server;
+        const connection = await open(server);
+        const received = receive(await peer);
+        const writer = connection.writable.getWriter();
+        const expected: Uint8Array[] = [];
+        for (const size of [8, 300_000]) {
+          const sent = pattern(size);
+          for (const [name, chunk] of Object.entries(writables(sent))) {
+            await writer.write(chunk as Uint8Array);
+            const bytes = ArrayBuffer.isView(chunk)
+              ? new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+              : new Uint8Array(chunk);
+            assert(isSame(bytes, sent), name);
+            bytes.fill(0);
+            expected.push(sent);
+          }
+        }
+        await writer.close();
+        assert(isSame(await received, concat(expected)));
+        await connection.close();
+      },
+    );
+
+    define(
+      `${kind}: an end that came before the first read is one`,
+      async () => {
+        const { server, peer } = await servePeer(world, serverTls);
+        await using _ = server;
+        const connection = await open(server);
+        await (await peer).end();
+        for (let i = 0; i < 100; i++) await world.turn();
+        assertEquals(await readText(connection.readable), "");
         await connection.closed;
         await server.idle();
       },
@@ -948,6 +1092,30 @@ export function runtimeConformance(
     await server.idle();
   });
 
+  for (const from of ["", ", from a local address too"]) {
+    define(`a reset amid a write is ECONNRESET${from}`, async () => {
+      const local = from ? { localAddress: world.secondLocalAddress } : {};
+      for (const isRead of [true, false]) {
+        const { server, peer } = await servePeer(world);
+        await using _ = server;
+        const connection = await dial({ ...server.endpoint, ...local });
+        const reader = connection.readable.getReader();
+        const reading = isRead ? codeOf(reader.read()) : "ECONNRESET";
+        const writer = connection.writable.getWriter();
+        const writing = codeOf(writer.write(new Uint8Array(64 * MIB)));
+        // Some of it is under way, and the rest waits.
+        assertNotEquals(await (await peer).read(), null);
+        (await peer).reset();
+        assertEquals([await writing, await reading], [
+          "ECONNRESET",
+          "ECONNRESET",
+        ]);
+        assertEquals(await codeOf(connection.closed), "ECONNRESET");
+        await server.idle();
+      }
+    });
+  }
+
   // STARTTLS
 
   /** Plain text until the client says so. */
@@ -1006,12 +1174,95 @@ export function runtimeConformance(
     await server.idle();
   });
 
-  define("startTls() that fails closes the connection", async () => {
+  define(
+    "startTls() that fails tells where, and closes the connection",
+    async () => {
+      await using server = await world.serve(upgradable);
+      const { address, family, port } = server.endpoint;
+      const connection = await openUpgradable(server, "wrong.test");
+      const error = await assertRejects(
+        () => connection.startTls(trusting),
+        ConnectError,
+      );
+      assertEquals([error.hostname, error.port, error.code], [
+        "wrong.test",
+        port,
+        "ERR_TLS_CERT",
+      ]);
+      assertMatch(
+        error.message,
+        new RegExp(
+          `^Cannot connect to "wrong.test" port ${port}: ${address} ERR_TLS_CERT`,
+        ),
+      );
+      const [attempt, ...others] = error.attempts;
+      assertEquals(others, []);
+      assertEquals(attempt!.endpoint, { address, family, port });
+      assert(attempt!.duration >= 0);
+      assertStrictEquals(error.cause, attempt!.error);
+      assertEquals((attempt!.error as AttemptError).code, "ERR_TLS_CERT");
+      assertInstanceOf((attempt!.error as AttemptError).cause, Error);
+      assertEquals(connection.upgraded, false);
+      assertStrictEquals(
+        await assertRejects(() => connection.closed),
+        error,
+      );
+      await server.idle();
+    },
+  );
+
+  define(
+    "startTls() whose server is silent ends with its signal, at once",
+    async () => {
+      const { server, peer } = await servePeer(world);
+      await using _ = server;
+      const connection = await dial(server.endpoint, { hostname: "localhost" });
+      const controller = new CountedAbort();
+      const { signal } = controller;
+      const starting = connection.startTls({ ...trusting, signal });
+      starting.catch(() => {});
+      // The hello is in; no answer will come.
+      assertNotEquals(await (await peer).read(), null);
+      const reason = { not: "even an error" };
+      controller.abort(reason);
+      const error = await starting.then(() => null, (error) => error);
+      assertStrictEquals(error, reason);
+      assertEquals([controller.listeners, connection.upgraded], [0, false]);
+      await connection.closed;
+      if (abilities.endsHandshakes) await server.idle();
+    },
+  );
+
+  define(
+    "startTls() with an aborted signal closes the connection",
+    async () => {
+      await using server = await world.serve(silent);
+      const connection = await dial(server.endpoint, { hostname: "localhost" });
+      const reason = new Error("never mind");
+      const signal = AbortSignal.abort(reason);
+      const error = await assertRejects(() =>
+        connection.startTls({ ...trusting, signal })
+      );
+      assertStrictEquals(error, reason);
+      await connection.closed;
+      await server.idle();
+    },
+  );
+
+  define("startTls() is deaf to its signal once it is done", async () => {
     await using server = await world.serve(upgradable);
-    const connection = await openUpgradable(server, "wrong.test");
-    assertEquals(await codeOf(connection.startTls(trusting)), "ERR_TLS_CERT");
-    assertEquals(connection.upgraded, false);
-    assertEquals(await codeOf(connection.closed), "ERR_TLS_CERT");
+    const connection = await openUpgradable(server);
+    const controller = new CountedAbort();
+    const { signal } = controller;
+    const secure = await connection.startTls({ ...trusting, signal });
+    assertEquals(controller.listeners, 0);
+    controller.abort();
+    const text = readText(secure.readable);
+    const writer = secure.writable.getWriter();
+    await writer.write(encoder.encode("still here"));
+    await writer.close();
+    assertEquals(await text, "still here");
+    await secure.closed;
     await server.idle();
   });
 

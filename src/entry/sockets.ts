@@ -134,6 +134,7 @@ type Opening = (signal: AbortSignal) => Promise<Connection>;
 /** What a socket remembers. */
 interface SocketSettings {
   readonly hostname: string;
+  readonly port: number;
   readonly allowHalfOpen: boolean;
   readonly secureTransport: SecureTransportKind;
   /** For TLS, whenever it starts. */
@@ -172,14 +173,14 @@ export class Socket {
 
   /** @internal `connect()` and `startTls()` make sockets. */
   constructor(opening: Opening, settings: SocketSettings) {
-    const { hostname, allowHalfOpen, secureTransport, tls } = settings;
+    const { hostname, port, allowHalfOpen, secureTransport, tls } = settings;
     const isTls = secureTransport === "on";
     this.#settings = settings;
     this.secureTransport = secureTransport;
     this.#transport = new PendingTransport(opening);
     this.#connection = new OpenConnection(
       this.#transport,
-      { hostname, allowHalfOpen, tls: isTls ? tls : null },
+      { hostname, port, allowHalfOpen, tls: isTls ? tls : null },
     );
     this.readable = this.#connection.readable;
     this.writable = this.#connection.writable;

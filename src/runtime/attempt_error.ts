@@ -39,6 +39,14 @@ export function errorCode(error: unknown): string | undefined {
 }
 
 /**
+ * Whether it says that the peer has reset the connection, which the system
+ * tells but once: who comes after gets EPIPE.
+ */
+export function isBrokenPipe(error: unknown): boolean {
+  return errorCode(error) === "EPIPE";
+}
+
+/**
  * OpenSSL's verdicts on a certificate, as Node and Bun name them: those of
  * `X509_verify_cert` that are about the peer's chain, its name and its dates.
  */

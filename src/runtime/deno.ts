@@ -22,7 +22,12 @@ import { selectSource, type Source } from "../core/address_selection.ts";
 import type { Endpoint, Family } from "../core/endpoint.ts";
 import { type IpAddress, parseIpAddress } from "../core/ip_address.ts";
 import type { TlsOptions } from "../options.ts";
-import { type AttemptError, attemptError, errorCode } from "./attempt_error.ts";
+import {
+  type AttemptError,
+  attemptError,
+  errorCode,
+  isBrokenPipe,
+} from "./attempt_error.ts";
 import { lookup as systemLookup } from "./node_addresses.ts";
 import { connectSocket } from "./node_socket.ts";
 import type { Dialler, DialOptions, Runtime } from "./runtime.ts";
@@ -522,7 +527,8 @@ function notCapable(host: string): AttemptError {
 }
 
 function explain(error: unknown): AttemptError {
-  return attemptError(errorCode(error) ?? codeByText(error), error);
+  const code = isBrokenPipe(error) ? "ECONNRESET" : errorCode(error);
+  return attemptError(code ?? codeByText(error), error);
 }
 
 function explainTls(error: unknown): AttemptError {

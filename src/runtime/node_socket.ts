@@ -19,10 +19,18 @@ import type { Connection, NetAddr, Transport } from "../connection.ts";
 import { OpenConnection } from "../open_connection.ts";
 import type { Endpoint } from "../core/endpoint.ts";
 import type { TlsOptions } from "../options.ts";
-import { attemptError, errorCode, isCertificateCode } from "./attempt_error.ts";
+import {
+  attemptError,
+  errorCode,
+  isBrokenPipe,
+  isCertificateCode,
+} from "./attempt_error.ts";
 import { builtin } from "./node_builtin.ts";
 import { nodeTlsOptions } from "./node_tls_options.ts";
 import type { DialOptions } from "./runtime.ts";
+
+/** How much to read at once, in bytes; Node itself does. */
+const CHUNK_SIZE = 65_536;
 
 /** What is used of `net.Socket` and `tls.TLSSocket`. */
 export interface NodeSocket {
@@ -53,12 +61,21 @@ interface TlsModule {
   connect(options: Record<string, unknown>): NodeSocket;
 }
 
+/** How `node:net` hands over what it reads without making a chunk of it. */
+interface OnRead {
+  readonly buffer: Uint8Array<ArrayBuffer>;
+  /** Takes the first `count` bytes of the buffer; `false` to stop reading. */
+  callback(count: number): boolean;
+}
+
 /** How to open a socket, and what to make of it. */
 export interface SocketPlan<T> {
   readonly noDelay?: boolean;
   readonly keepAlive?: boolean;
   /** What `net.connect()` is given beside that. */
   readonly more?: Record<string, unknown>;
+  /** Reads in place of the socket, in plain text. @default the socket reads */
+  readonly onread?: OnRead | undefined;
   /** Makes what `tls.connect()` is given; `null` for plain TCP. */
   readonly tls: (() => Record<string, unknown>) | null;
   /** Sees each socket when it is made: the one of TCP, then the one of TLS. */
@@ -213,6 +230,7 @@ function connectTcp(endpoint: Endpoint, plan: SocketPlan<unknown>): NodeSocket {
     localAddress: endpoint.localAddress,
     noDelay: plan.noDelay,
     keepAlive: plan.keepAlive,
+    onread: plan.onread,
     // Whether to end is decided by `Connection`.
     allowHalfOpen: true,
     // One address is one attempt; the race is elsewhere.
@@ -237,30 +255,50 @@ export function explainSocketError(error: unknown, isTls: boolean): Error {
     : attemptError(code, error);
 }
 
-/** `Runtime.connect` where `node:net` and `node:tls` are the platform's own. */
+/**
+ * `Runtime.connect` where `node:net` and `node:tls` are the platform's own.
+ * `hasOnread` tells that sockets know that option, which only Node's do.
+ */
 export function connectSocket(
   endpoint: Endpoint,
   options: DialOptions,
   signal: AbortSignal,
   onTcp: () => void,
+  hasOnread = false,
 ): Promise<Connection> {
   const { hostname, tls, noDelay, keepAlive } = options;
+  let transport: SocketTransport;
+  const onread = hasOnread && !tls
+    ? onreadOf((bytes) => transport.receive(bytes))
+    : undefined;
   return openSocket(
     endpoint,
     {
       noDelay,
       keepAlive,
+      onread,
       tls: tls && (() => nodeTlsOptions(hostname, tls)),
-      handOver: (socket) =>
-        new OpenConnection(
-          new SocketTransport(socket, netAddr(endpoint)),
-          options,
-        ),
+      handOver(socket) {
+        transport = new SocketTransport(socket, netAddr(endpoint), onread);
+        return new OpenConnection(transport, options);
+      },
       explain: explainSocketError,
     },
     signal,
     onTcp,
   );
+}
+
+/** What sockets read into: it is copied from at once, so one does for all. */
+let receiveBuffer: Uint8Array<ArrayBuffer> | undefined;
+
+/** `receive` takes what was read, and tells whether to read on. */
+function onreadOf(receive: (bytes: Uint8Array) => boolean): OnRead {
+  const buffer = receiveBuffer ??= new Uint8Array(CHUNK_SIZE);
+  return {
+    buffer,
+    callback: (count) => receive(buffer.subarray(0, count)),
+  };
 }
 
 function netAddr(endpoint: Endpoint): NetAddr {
@@ -284,27 +322,37 @@ interface PendingRead {
 /**
  * A connected socket by promises. It is paused while nobody reads: beside what
  * the platform buffers, one chunk at most is read ahead.
+ *
+ * Memory has one owner. A chunk of the platform's may be a view of a buffer
+ * that it goes on using (Node 24.22 and 26 read all TLS sockets into one),
+ * while what is handed out here will be transferred. So it is always a copy.
  */
 class SocketTransport implements Transport {
   readonly remoteAddr: NetAddr;
   readonly alpnProtocol: string | null;
   readonly #socket: NodeSocket;
+  #handshake: AbortController | undefined;
   #localAddr: NetAddr | null | undefined;
   #read: PendingRead | undefined;
   #rejectWrite: ((reason: unknown) => void) | undefined;
   /** What was received and did not fit into the last read. */
   #rest: Uint8Array<ArrayBuffer> | undefined;
-  #isReading = false;
+  /** Whether what is received comes here. */
+  #isReading: boolean;
   #isEnded = false;
   #isClosed = false;
   #failure: Error | undefined;
 
-  constructor(socket: NodeSocket, remoteAddr: NetAddr) {
+  /** `onread` is that of the socket, if it calls {@linkcode receive}. */
+  constructor(socket: NodeSocket, remoteAddr: NetAddr, onread?: OnRead) {
     this.#socket = socket;
+    this.#isReading = onread !== undefined;
     this.remoteAddr = remoteAddr;
     this.alpnProtocol = socket.alpnProtocol || null;
     socket.on("error", this.#onError);
     socket.on("close", this.#onClose);
+    // It may come before the first read, and only once.
+    socket.on("end", this.#onEnd);
   }
 
   /** Asked for late: it is a system call, and few want to know. */
@@ -315,7 +363,7 @@ class SocketTransport implements Transport {
   read(
     into?: Uint8Array<ArrayBuffer>,
   ): Promise<Uint8Array<ArrayBuffer> | null> {
-    if (this.#rest) return Promise.resolve(this.#fill(this.#rest, into));
+    if (this.#rest) return Promise.resolve(this.#takeRest(this.#rest, into));
     if (this.#isEnded) return Promise.resolve(null);
     if (this.#isClosed) return Promise.reject(this.#reason());
     return new Promise((resolve, reject) => {
@@ -334,6 +382,7 @@ class SocketTransport implements Transport {
   }
 
   destroy(): void {
+    this.#handshake?.abort(null);
     this.#onClose();
     this.#socket.destroy();
   }
@@ -353,16 +402,47 @@ class SocketTransport implements Transport {
         handOver: (socket) => new SocketTransport(socket, this.remoteAddr),
         explain: explainSocketError,
       };
-      const { signal } = new AbortController();
+      const { signal } = this.#handshake = new AbortController();
       new Opening(plan, signal, ignore, resolve, reject).upgrade(tcp);
     });
+  }
+
+  /** Takes what the platform has read, and tells whether to read on. */
+  receive(bytes: Uint8Array): boolean {
+    const read = this.#read;
+    this.#read = undefined;
+    if (!read) {
+      this.#rest = new Uint8Array(bytes);
+    } else if (!read.into) {
+      read.resolve(new Uint8Array(bytes));
+    } else {
+      const taken = fill(read.into, bytes);
+      const rest = bytes.subarray(taken.byteLength);
+      if (rest.byteLength > 0) this.#rest = new Uint8Array(rest);
+      read.resolve(taken);
+    }
+    return !this.#rest;
+  }
+
+  /** Hands out what was kept, or as much of it as fits. */
+  #takeRest(
+    rest: Uint8Array<ArrayBuffer>,
+    into: Uint8Array<ArrayBuffer> | undefined,
+  ): Uint8Array<ArrayBuffer> {
+    this.#rest = undefined;
+    // A few bytes must not hold on to a large buffer.
+    if (!into) return rest.byteOffset > 0 ? rest.slice() : rest;
+    const taken = fill(into, rest);
+    if (taken.byteLength < rest.byteLength) {
+      this.#rest = rest.subarray(taken.byteLength);
+    }
+    return taken;
   }
 
   #startReading(): void {
     this.#isReading = true;
     this.#socket.pause();
     this.#socket.on("data", this.#onData);
-    this.#socket.on("end", this.#onEnd);
   }
 
   /** The callback alone is not enough: after `destroy()` it may stay away. */
@@ -373,32 +453,16 @@ class SocketTransport implements Transport {
     return new Promise((resolve, reject) => {
       this.#rejectWrite = reject;
       start((error) => {
+        if (isCanceledWrite(error)) return;
         this.#rejectWrite = undefined;
-        if (error) reject(explainSocketError(error, false));
+        if (error) reject(explainLost(error));
         else resolve();
       });
     });
   }
 
-  /** Hands out `bytes`, or as much as fits, and keeps the rest. */
-  #fill(
-    bytes: Uint8Array<ArrayBuffer>,
-    into: Uint8Array<ArrayBuffer> | undefined,
-  ): Uint8Array<ArrayBuffer> {
-    this.#rest = undefined;
-    if (!into) return bytes;
-    const size = Math.min(bytes.byteLength, into.byteLength);
-    if (size < bytes.byteLength) this.#rest = bytes.subarray(size);
-    into.set(bytes.subarray(0, size));
-    return into.subarray(0, size);
-  }
-
-  #onData = (bytes: Uint8Array<ArrayBuffer>): void => {
-    const read = this.#read;
-    this.#read = undefined;
-    if (read) read.resolve(this.#fill(bytes, read.into));
-    else this.#rest = bytes;
-    if (this.#rest) this.#socket.pause();
+  #onData = (bytes: Uint8Array): void => {
+    if (!this.receive(bytes)) this.#socket.pause();
   };
 
   #onEnd = (): void => {
@@ -408,7 +472,7 @@ class SocketTransport implements Transport {
   };
 
   #onError = (error: unknown): void => {
-    this.#failure ??= explainSocketError(error, false);
+    this.#failure ??= explainLost(error);
     this.#onClose();
   };
 
@@ -424,4 +488,30 @@ class SocketTransport implements Transport {
   #reason(): Error {
     return this.#failure ??= new Error("The connection was closed");
   }
+}
+
+/** Copies as much as fits to the start of `into`; returns that part of it. */
+function fill(
+  into: Uint8Array<ArrayBuffer>,
+  bytes: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  const size = Math.min(bytes.byteLength, into.byteLength);
+  into.set(bytes.subarray(0, size));
+  return into.subarray(0, size);
+}
+
+/** Why an open connection was lost. */
+function explainLost(error: unknown): Error {
+  return isBrokenPipe(error)
+    ? attemptError("ECONNRESET", error)
+    : explainSocketError(error, false);
+}
+
+/**
+ * Whether a write failed only because its socket is gone. Why it is, the
+ * socket's own `error` tells; on Deno after the write has failed, so that a
+ * reset would look like ECANCELED.
+ */
+export function isCanceledWrite(error: unknown): boolean {
+  return errorCode(error) === "ECANCELED";
 }

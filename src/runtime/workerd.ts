@@ -131,7 +131,7 @@ async function dial(
   }
   const isTls = options.tls !== null;
   const transport = new SocketTransport(socket, isTls, hostname, remoteAddr);
-  return new OpenConnection(transport, options);
+  return new OpenConnection(transport, { ...options, port });
 }
 
 /**

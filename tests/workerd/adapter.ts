@@ -272,8 +272,16 @@ test("startTls() on workerd fails with ERR_TLS_HANDSHAKE, whatever it is, and cl
   for (const behaviour of behaviours) {
     const { server, port } = await serve(behaviour);
     const connection = await connect({ hostname: "127.0.0.1", port });
-    const error = await assertRejects(() => connection.startTls(), Error);
-    assertEquals((error as Error & { code: string }).code, "ERR_TLS_HANDSHAKE");
+    const error = await assertRejects(
+      () => connection.startTls(),
+      ConnectError,
+    );
+    const { hostname } = error;
+    assertEquals([hostname, error.port, error.code], [
+      "127.0.0.1",
+      port,
+      "ERR_TLS_HANDSHAKE",
+    ]);
     assertInstanceOf(error.cause, Error);
     assertStrictEquals(await assertRejects(() => connection.closed), error);
     // A server of Node's does not notice that the client left its handshake.

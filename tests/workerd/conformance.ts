@@ -30,6 +30,7 @@ export const omissions: Readonly<Record<string, readonly string[]>> = {
     "connect() connects from the local address",
     "connect() fails with EADDRNOTAVAIL from an address that is not ours",
     "connect() takes a local address of the wrong family as a failure (hazard 6)",
+    "a reset amid a write is ECONNRESET, from a local address too",
   ],
   "It cancels no dial; what opens is closed then": [
     "connect() that is aborted takes its SYN back (hazard 11)",
@@ -51,7 +52,7 @@ export const omissions: Readonly<Record<string, readonly string[]>> = {
       "connect() fails with ERR_TLS_HANDSHAKE when the server does not speak TLS",
       "connect() fails with ERR_TLS_HANDSHAKE when the server leaves",
       "connect() fails with ERR_TLS_HANDSHAKE when the server resets",
-      "startTls() that fails closes the connection",
+      "startTls() that fails tells where, and closes the connection",
     ],
   "It does not tell when TCP is up and TLS begins": [
     "connect() calls onTcp once, when TLS begins, and never without TLS",
