@@ -2,8 +2,9 @@
  * The server of the benches, a process of its own, so that it shares no event
  * loop with what is measured and is the same for all that is.
  *
- * Four ports: one that only accepts, one that does so with TLS, one that sends
- * a number of bytes and one that takes as many and says so with one byte. It
+ * Five ports: one that only accepts, one that does so with TLS, one that sends
+ * a number of bytes, one that does so with TLS, and one that takes as many and
+ * says so with one byte. It
  * answers the client's FIN with a reset: a client that closes thousands of
  * connections would otherwise leave as many ports in TIME_WAIT, and run out.
  * (Not with TLS, where Node has no reset and connections are few.) It ends
@@ -29,15 +30,19 @@ const { cert, key, transfer } = JSON.parse(process.argv[2]!) as {
   key: string;
   transfer: number;
 };
+const identity = { cert: readFileSync(cert), key: readFileSync(key) };
 const chunk = new Uint8Array(256 * 1024);
 
 const ports = {
   accept: await listen(createServer({ allowHalfOpen: true }, accept)),
-  tls: await listen(createTlsServer({
-    cert: readFileSync(cert),
-    key: readFileSync(key),
-  }, (socket) => void socket.on("error", () => {}).resume())),
+  tls: await listen(
+    createTlsServer(
+      identity,
+      (socket) => void socket.on("error", () => {}).resume(),
+    ),
+  ),
   source: await listen(createServer(send)),
+  tlsSource: await listen(createTlsServer(identity, send)),
   sink: await listen(createServer({ allowHalfOpen: true }, take)),
 };
 console.log(JSON.stringify(ports));

@@ -17,9 +17,9 @@ import { ours, type Subject } from "./subjects.ts";
 /** The server, as `run.ts` started it. */
 export interface Server {
   readonly ports: Readonly<
-    Record<"accept" | "tls" | "source" | "sink", number>
+    Record<"accept" | "tls" | "source" | "tlsSource" | "sink", number>
   >;
-  /** How many bytes the source sends and the sink takes. */
+  /** How many bytes the sources send and the sink takes. */
   readonly transfer: number;
   /** A name on its certificate, whose root the platform trusts. */
   readonly serverName: string;
@@ -81,14 +81,14 @@ function connectCases<S>(
 
 function transferCases<S>(
   platform: Subject<S>,
-  { ports: { source, sink }, transfer: size }: Server,
+  { ports: { source, tlsSource, sink }, transfer: size, serverName }: Server,
 ): Case[] {
-  const transfers = (port: number, transfer: Transfer) => ({
+  const transfers = (port: number, transfer: Transfer, name?: string) => ({
     unit: "µs/MiB",
     turns: 5,
     warmUp: 3,
-    raw: () => transferTime(platform, port, size, transfer),
-    ours: () => transferTime(ours, port, size, transfer),
+    raw: () => transferTime(platform, port, name, size, transfer),
+    ours: () => transferTime(ours, port, name, size, transfer),
   });
   return [
     {
@@ -100,6 +100,16 @@ function transferCases<S>(
       name: "read, BYOB reader",
       limit: AS_FAST,
       ...transfers(source, readAllInto),
+    },
+    {
+      name: "TLS read, default reader",
+      limit: AS_FAST,
+      ...transfers(tlsSource, readAll, serverName),
+    },
+    {
+      name: "TLS read, BYOB reader",
+      limit: AS_FAST,
+      ...transfers(tlsSource, readAllInto, serverName),
     },
     { name: "write", ...transfers(sink, writeAll) },
   ];
@@ -140,14 +150,18 @@ type Transfer = (
   count: number,
 ) => Promise<number>;
 
-/** Microseconds per mebibyte. */
+/** Microseconds per mebibyte; by TLS where there is a name to verify. */
 async function transferTime<S>(
   subject: Subject<S>,
   port: number,
+  serverName: string | undefined,
   count: number,
   transfer: Transfer,
 ): Promise<number> {
-  const socket = await subject.connect(port, new AbortController().signal);
+  const { signal } = new AbortController();
+  const socket = serverName === undefined
+    ? await subject.connect(port, signal)
+    : await subject.connectTls(port, serverName, signal);
   const start = performance.now();
   const moved = await transfer(
     () => subject.readable(socket),
