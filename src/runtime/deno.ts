@@ -357,7 +357,7 @@ class DenoTransport implements Transport {
     if (count === null) return null;
     if (into) return into.subarray(0, count);
     // A few bytes must not hold on to a large buffer.
-    const isSmall = count < CHUNK_SIZE / 4;
+    const isSmall = count < CHUNK_SIZE / 2;
     this.#spare = isSmall ? buffer : undefined;
     return isSmall ? buffer.slice(0, count) : buffer.subarray(0, count);
   }

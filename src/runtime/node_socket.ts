@@ -29,7 +29,11 @@ import { builtin } from "./node_builtin.ts";
 import { nodeTlsOptions } from "./node_tls_options.ts";
 import type { DialOptions } from "./runtime.ts";
 
-/** How much to read at once, in bytes; Node itself does. */
+/**
+ * How much to read at once, in bytes, as Node does. Of Bun's chunks, which are
+ * larger, a part at a time: to copy them whole costs more, as so much memory
+ * comes fresh from the system.
+ */
 const CHUNK_SIZE = 65_536;
 
 /** What is used of `net.Socket` and `tls.TLSSocket`. */
@@ -336,7 +340,7 @@ class SocketTransport implements Transport {
   #read: PendingRead | undefined;
   #rejectWrite: ((reason: unknown) => void) | undefined;
   /** What was received and did not fit into the last read. */
-  #rest: Uint8Array<ArrayBuffer> | undefined;
+  #rest: Uint8Array | undefined;
   /** Whether what is received comes here. */
   #isReading: boolean;
   #isEnded = false;
@@ -363,7 +367,7 @@ class SocketTransport implements Transport {
   read(
     into?: Uint8Array<ArrayBuffer>,
   ): Promise<Uint8Array<ArrayBuffer> | null> {
-    if (this.#rest) return Promise.resolve(this.#takeRest(this.#rest, into));
+    if (this.#rest) return Promise.resolve(this.#take(this.#rest, into));
     if (this.#isEnded) return Promise.resolve(null);
     if (this.#isClosed) return Promise.reject(this.#reason());
     return new Promise((resolve, reject) => {
@@ -407,36 +411,33 @@ class SocketTransport implements Transport {
     });
   }
 
-  /** Takes what the platform has read, and tells whether to read on. */
+  /** Takes what was read into a buffer of ours; tells whether to read on. */
   receive(bytes: Uint8Array): boolean {
-    const read = this.#read;
-    this.#read = undefined;
-    if (!read) {
-      this.#rest = new Uint8Array(bytes);
-    } else if (!read.into) {
-      read.resolve(new Uint8Array(bytes));
-    } else {
-      const taken = fill(read.into, bytes);
-      const rest = bytes.subarray(taken.byteLength);
-      if (rest.byteLength > 0) this.#rest = new Uint8Array(rest);
-      read.resolve(taken);
-    }
+    this.#receive(bytes);
+    // The buffer will be read into again.
+    if (this.#rest) this.#rest = new Uint8Array(this.#rest);
     return !this.#rest;
   }
 
-  /** Hands out what was kept, or as much of it as fits. */
-  #takeRest(
-    rest: Uint8Array<ArrayBuffer>,
+  #receive(bytes: Uint8Array): void {
+    const read = this.#read;
+    this.#read = undefined;
+    if (read) read.resolve(this.#take(bytes, read.into));
+    else this.#rest = bytes;
+  }
+
+  /** Hands out a copy, of as much as fits, and keeps the rest. */
+  #take(
+    bytes: Uint8Array,
     into: Uint8Array<ArrayBuffer> | undefined,
   ): Uint8Array<ArrayBuffer> {
-    this.#rest = undefined;
-    // A few bytes must not hold on to a large buffer.
-    if (!into) return rest.byteOffset > 0 ? rest.slice() : rest;
-    const taken = fill(into, rest);
-    if (taken.byteLength < rest.byteLength) {
-      this.#rest = rest.subarray(taken.byteLength);
-    }
-    return taken;
+    const size = Math.min(bytes.byteLength, into?.byteLength ?? CHUNK_SIZE);
+    const isAll = size === bytes.byteLength;
+    const part = isAll ? bytes : bytes.subarray(0, size);
+    this.#rest = isAll ? undefined : bytes.subarray(size);
+    if (!into) return new Uint8Array(part);
+    into.set(part);
+    return into.subarray(0, size);
   }
 
   #startReading(): void {
@@ -462,7 +463,8 @@ class SocketTransport implements Transport {
   }
 
   #onData = (bytes: Uint8Array): void => {
-    if (!this.receive(bytes)) this.#socket.pause();
+    this.#receive(bytes);
+    if (this.#rest) this.#socket.pause();
   };
 
   #onEnd = (): void => {
@@ -488,16 +490,6 @@ class SocketTransport implements Transport {
   #reason(): Error {
     return this.#failure ??= new Error("The connection was closed");
   }
-}
-
-/** Copies as much as fits to the start of `into`; returns that part of it. */
-function fill(
-  into: Uint8Array<ArrayBuffer>,
-  bytes: Uint8Array,
-): Uint8Array<ArrayBuffer> {
-  const size = Math.min(bytes.byteLength, into.byteLength);
-  into.set(bytes.subarray(0, size));
-  return into.subarray(0, size);
 }
 
 /** Why an open connection was lost. */
