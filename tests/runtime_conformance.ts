@@ -345,7 +345,9 @@ export function runtimeConformance(
   define("connect() fails with ECONNREFUSED and its cause", async () => {
     for (const address of ["127.0.0.1", "::1"]) {
       const endpoint = await world.refusing(address);
-      assertEquals(await codeOf(dial(endpoint)), "ECONNREFUSED");
+      for (const tls of [null, trusting]) {
+        assertEquals(await codeOf(dial(endpoint, { tls })), "ECONNREFUSED");
+      }
     }
   });
 
@@ -419,15 +421,17 @@ export function runtimeConformance(
       "connect() that is aborted takes its SYN back (hazard 11)",
       async () => {
         await using hole = await blackHole();
-        const controller = new AbortController();
-        const dialled = dial(hole.endpoint, {}, controller.signal);
-        dialled.catch(() => {});
-        while (hole.dialling() === 0) await world.turn();
-        const reason = { not: "even an error" };
-        controller.abort(reason);
-        const error = await dialled.then(() => null, (error) => error);
-        assertStrictEquals(error, reason);
-        while (hole.dialling() > 0) await world.turn();
+        for (const tls of [null, trusting]) {
+          const controller = new AbortController();
+          const dialled = dial(hole.endpoint, { tls }, controller.signal);
+          dialled.catch(() => {});
+          while (hole.dialling() === 0) await world.turn();
+          const reason = { not: "even an error" };
+          controller.abort(reason);
+          const error = await dialled.then(() => null, (error) => error);
+          assertStrictEquals(error, reason);
+          while (hole.dialling() > 0) await world.turn();
+        }
       },
     );
   }

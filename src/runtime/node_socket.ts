@@ -18,6 +18,7 @@
 import type { Connection, NetAddr, Transport } from "../connection.ts";
 import { OpenConnection } from "../open_connection.ts";
 import type { Endpoint } from "../core/endpoint.ts";
+import { parseIpAddress } from "../core/ip_address.ts";
 import type { TlsOptions } from "../options.ts";
 import {
   attemptError,
@@ -80,6 +81,8 @@ export interface SocketPlan<T> {
   readonly more?: Record<string, unknown>;
   /** Reads in place of the socket, in plain text. @default the socket reads */
   readonly onread?: OnRead | undefined;
+  /** Let `tls.connect()` make the TCP socket too. @default false */
+  readonly isDirect?: boolean | undefined;
   /** Makes what `tls.connect()` is given; `null` for plain TCP. */
   readonly tls: (() => Record<string, unknown>) | null;
   /** Sees each socket when it is made: the one of TCP, then the one of TLS. */
@@ -141,8 +144,10 @@ class Opening<T> {
 
   /** Begins with TCP. */
   connect(endpoint: Endpoint): void {
+    const { tls, isDirect } = this.#plan;
     try {
-      this.#listen(connectTcp(endpoint, this.#plan), "connect");
+      if (tls && isDirect) this.#connectDirectly(endpoint, tls());
+      else this.#listen(connectTcp(endpoint, this.#plan), "connect");
       this.#signal.addEventListener("abort", this.#onAbort);
     } catch (error) {
       this.#onError(error);
@@ -186,6 +191,20 @@ class Opening<T> {
     }
   };
 
+  /** TLS from the start, whose socket tells when TCP is up. */
+  #connectDirectly(endpoint: Endpoint, tls: Record<string, unknown>): void {
+    const tcp = tcpOptions(endpoint, this.#plan);
+    const { connect } = builtin<TlsModule>("node:tls");
+    const socket = connect({ ...tls, ...tcp });
+    const onConnect = () => {
+      socket.off("connect", onConnect);
+      this.#isTls = true;
+      this.#onTcp();
+    };
+    socket.on("connect", onConnect);
+    this.#listen(socket, "secureConnect");
+  }
+
   #startTls(tcp: NodeSocket, options: () => Record<string, unknown>): void {
     this.#isTls = true;
     this.#onTcp();
@@ -227,7 +246,14 @@ class Opening<T> {
 }
 
 function connectTcp(endpoint: Endpoint, plan: SocketPlan<unknown>): NodeSocket {
-  return builtin<NetModule>("node:net").connect({
+  return builtin<NetModule>("node:net").connect(tcpOptions(endpoint, plan));
+}
+
+function tcpOptions(
+  endpoint: Endpoint,
+  plan: SocketPlan<unknown>,
+): Record<string, unknown> {
+  return {
     ...plan.more,
     host: endpoint.address,
     port: endpoint.port,
@@ -239,7 +265,7 @@ function connectTcp(endpoint: Endpoint, plan: SocketPlan<unknown>): NodeSocket {
     allowHalfOpen: true,
     // One address is one attempt; the race is elsewhere.
     autoSelectFamily: false,
-  });
+  };
 }
 
 /** Listens for errors that were told in another way. */
@@ -259,16 +285,21 @@ export function explainSocketError(error: unknown, isTls: boolean): Error {
     : attemptError(code, error);
 }
 
-/**
- * `Runtime.connect` where `node:net` and `node:tls` are the platform's own.
- * `hasOnread` tells that sockets know that option, which only Node's do.
- */
+/** By which ways a platform's sockets are best read. */
+export interface SocketAbilities {
+  /** They know the option `onread`. */
+  readonly hasOnread?: boolean;
+  /** TLS that was put on a socket costs more than TLS from the start. */
+  readonly prefersDirectTls?: boolean;
+}
+
+/** `Runtime.connect` where `node:net` and `node:tls` are the platform's own. */
 export function connectSocket(
   endpoint: Endpoint,
   options: DialOptions,
   signal: AbortSignal,
   onTcp: () => void,
-  hasOnread = false,
+  { hasOnread, prefersDirectTls }: SocketAbilities = {},
 ): Promise<Connection> {
   const { hostname, tls, noDelay, keepAlive } = options;
   let transport: SocketTransport;
@@ -281,6 +312,7 @@ export function connectSocket(
       noDelay,
       keepAlive,
       onread,
+      isDirect: prefersDirectTls && tls !== null && hasName(hostname, tls),
       tls: tls && (() => nodeTlsOptions(hostname, tls)),
       handOver(socket) {
         transport = new SocketTransport(socket, netAddr(endpoint), onread);
@@ -291,6 +323,11 @@ export function connectSocket(
     signal,
     onTcp,
   );
+}
+
+/** Whether TLS verifies a name; else it would be the address dialled. */
+function hasName(hostname: string, { serverName }: TlsOptions): boolean {
+  return serverName !== undefined || !parseIpAddress(hostname);
 }
 
 /** What sockets read into: it is copied from at once, so one does for all. */
