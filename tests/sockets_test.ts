@@ -396,6 +396,25 @@ test("the readable is a byte stream", async () => {
   });
 });
 
+test("the writable takes any buffer and any view of one, from before it is open", async () => {
+  await using server = await loopback.serve(echo);
+  const { address, port } = server.endpoint;
+  const socket = connect({ hostname: address, port });
+  const received = new Response(socket.readable).text();
+  const writer = socket.writable.getWriter();
+  const { buffer } = encoder.encode("one two three");
+  const chunks = [
+    buffer,
+    new DataView(buffer, 3, 4),
+    new Uint8Array(buffer, 7),
+  ];
+  for (const chunk of chunks) await writer.write(chunk as Uint8Array);
+  assertEquals(decoder.decode(buffer), "one two three");
+  await writer.close();
+  assertEquals(await received, "one two three two three");
+  await socket.closed;
+});
+
 test("a peer that does not read holds the writer back, from before it is open", async () => {
   let meet!: (peer: Peer) => void;
   const peer = new Promise<Peer>((resolve) => {

@@ -9,12 +9,14 @@
 import {
   assert,
   assertEquals,
+  assertInstanceOf,
   assertRejects,
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
 
 import { connect, type Socket, SocketError } from "../../src/entry/sockets.ts";
+import { ConnectError } from "../../src/errors.ts";
 import { runtimeName } from "../harness.ts";
 import type { Peer, ServerTlsOptions } from "../runtime_conformance.ts";
 import { loopback } from "../servers.ts";
@@ -187,6 +189,9 @@ const cases: Record<string, () => Promise<void>> = {
       const reading = secure.readable.getReader().read();
       assertEquals(await codeOf(secure.opened), "ERR_TLS_CERT");
       assertEquals(await codeOf(secure.closed), "ERR_TLS_CERT");
+      const { cause } = await secure.opened.catch((error) => error);
+      assertInstanceOf(cause, ConnectError);
+      assertEquals(cause.port, port);
       assertEquals((await reading).done, true);
       await socket.closed;
     }),

@@ -218,7 +218,10 @@ const chunk = await reader.read(new Uint8Array(1024));
 same<typeof chunk.value, Uint8Array<ArrayBuffer> | undefined>(true);
 await plain.writable.getWriter().write(new TextEncoder().encode("hello"));
 new Response(plain.readable);
-const upgraded = await plain.startTls({ serverName: text });
+const upgraded = await plain.startTls({
+  serverName: text,
+  signal: AbortSignal.timeout(1000),
+});
 same<typeof upgraded, Connection>(true);
 plain.remoteAddr?.port.toFixed();
 plain.localAddr?.hostname.endsWith("1");
