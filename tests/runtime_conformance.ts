@@ -1345,6 +1345,34 @@ export function runtimeConformance(
     await connection.closed;
   });
 
+  if (abilities.knowsBuffered) {
+    define(
+      "startTls() refuses when plain text came that nobody has asked for",
+      async () => {
+        for (const isRead of [false, true]) {
+          const { server, peer } = await servePeer(world);
+          await using _ = server;
+          const connection = await dial(server.endpoint, {
+            hostname: "localhost",
+          });
+          const far = await peer;
+          const reader = connection.readable.getReader();
+          const reading = isRead ? reader.read() : undefined;
+          if (isRead) await far.write(encoder.encode("go ahead\r\n"));
+          await reading;
+          reader.releaseLock();
+          await far.write(encoder.encode("obey\r\n"));
+          for (let i = 0; i < 100; i++) await world.turn();
+          await assertRejects(() => connection.startTls(trusting), TypeError);
+          await far.end();
+          assertEquals(await readText(connection.readable), "obey\r\n");
+          await connection.closed;
+          await server.idle();
+        }
+      },
+    );
+  }
+
   // Names and routes
 
   define(

@@ -38,9 +38,8 @@ const { values: options, positionals: wanted } = parseArgs({
 });
 const size = Number(options.mib ?? (options.sample ? 4 : 200)) * MEBIBYTE;
 const seed = Number(options.seed ?? Math.floor(Math.random() * 2 ** 32));
-const runtimes = await findRuntimes(
-  options.packages ?? `${here}/../runtimes/node_modules`,
-);
+const folder = options.packages ?? `${here}/../runtimes/node_modules`;
+const isWanted = (name: string) => wanted.length === 0 || wanted.includes(name);
 const count = { PASS: 0, FAIL: 0, SKIP: 0 };
 
 console.log(`seed ${seed}`);
@@ -50,6 +49,10 @@ console.log(`${count.PASS} passed, ${count.FAIL} failed${skipped}`);
 Deno.exit(count.FAIL > 0 || count.PASS === 0 ? 1 : 0);
 
 async function main(): Promise<void> {
+  const { runtimes, missing } = await findRuntimes(folder);
+  for (const name of missing.filter(isWanted)) {
+    print("SKIP", name, `it is not in ${folder}`);
+  }
   const node = runtimes.find(({ name }) => name.startsWith("Node"))!;
   const identity = {
     cert: `${certificates}/server.pem`,
@@ -58,8 +61,7 @@ async function main(): Promise<void> {
   const server = spawn(node, "server.ts", identity);
   const lines = linesOf(server);
   const ports = JSON.parse((await lines.next()).value!);
-  for (const runtime of runtimes) {
-    if (wanted.length > 0 && !wanted.includes(runtime.name)) continue;
+  for (const runtime of runtimes.filter(({ name }) => isWanted(name))) {
     await test(runtime, { ports, size, seed });
   }
   await server.stdin.close();
@@ -73,13 +75,12 @@ async function test(runtime: Runtime, task: Task): Promise<void> {
   for await (const line of linesOf(child)) {
     clearTimeout(timer);
     timer = setTimeout(kill, PATIENCE);
-    print(runtime, JSON.parse(line));
+    report(runtime.name, JSON.parse(line));
   }
   const { success, code, signal } = await child.status;
   clearTimeout(timer);
   if (success) return;
-  const error = signal ?? `exit code ${code}`;
-  print(runtime, { door: "process", isTls: false, time: 0, error });
+  print("FAIL", runtime.name, `process: ${signal ?? `exit code ${code}`}`);
 }
 
 /** A program of ours, that trusts the server's root like any other. */
@@ -109,13 +110,24 @@ async function* linesOf(
   }
 }
 
-function print(
-  { name }: Runtime,
+function report(
+  runtime: string,
   { door, isTls, time, error, skipped }: Outcome,
 ): void {
   const outcome = error ? "FAIL" : skipped ? "SKIP" : "PASS";
-  count[outcome]++;
   const text = error ?? skipped ?? `${time.toFixed(0)} ms`;
-  const columns = [name.padEnd(7), door.padEnd(23), isTls ? "TLS" : "TCP"];
-  console.log([outcome, ...columns, text].join("  "));
+  print(
+    outcome,
+    runtime,
+    `${door.padEnd(23)}  ${isTls ? "TLS" : "TCP"}  ${text}`,
+  );
+}
+
+function print(
+  outcome: keyof typeof count,
+  runtime: string,
+  text: string,
+): void {
+  count[outcome]++;
+  console.log(`${outcome}  ${runtime.padEnd(7)}  ${text}`);
 }

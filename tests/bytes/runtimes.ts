@@ -23,19 +23,33 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   Bun: ["bun", "@oven/bun-linux-x64", "@oven/bun-linux-aarch64"],
 };
 
-/** The runtimes that are in this folder of npm's, Node first, and Deno. */
-export async function findRuntimes(folder: string): Promise<Runtime[]> {
-  const found: Runtime[] = [];
+/**
+ * The runtimes that are in this folder of npm's, Node first, and Deno; and the
+ * names of those that are not.
+ */
+export async function findRuntimes(
+  folder: string,
+): Promise<{ runtimes: Runtime[]; missing: string[] }> {
+  const runtimes: Runtime[] = [];
+  const missing: string[] = [];
   for (const [name, candidates] of Object.entries(packages)) {
     const program = name === "Bun" ? "bun" : "node";
+    const path = await firstFile(
+      candidates.map((candidate) => `${folder}/${candidate}/bin/${program}`),
+    );
     const options = name === "Bun" ? [] : [loader];
-    for (const candidate of candidates) {
-      const path = `${folder}/${candidate}/bin/${program}`;
-      if (!await Deno.stat(path).catch(() => null)) continue;
-      found.push({ name, command: [path, ...options] });
-      break;
-    }
+    if (path) runtimes.push({ name, command: [path, ...options] });
+    else missing.push(name);
   }
   const deno = [Deno.execPath(), "run", "--allow-all", "--no-check"] as const;
-  return [...found, { name: "Deno", command: deno }];
+  return { runtimes: [...runtimes, { name: "Deno", command: deno }], missing };
+}
+
+async function firstFile(
+  paths: readonly string[],
+): Promise<string | undefined> {
+  for (const path of paths) {
+    if (await Deno.stat(path).catch(() => null)) return path;
+  }
+  return undefined;
 }
