@@ -801,7 +801,8 @@ export function runtimeConformance(
           const reader = connection.readable.getReader();
           const { value } = await reader.read();
           reader.releaseLock();
-          assert(value!.buffer.byteLength <= 64, "of those that come alone");
+          // workerd's own streams bring a buffer of that size.
+          assert(value!.buffer.byteLength <= 4096);
           return value!;
         };
         const text = encoder.encode("few");
