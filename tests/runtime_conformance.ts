@@ -850,6 +850,33 @@ export function runtimeConformance(
     );
 
     define(
+      `${kind}: readable.cancel() amid a read drops what still comes, and no more`,
+      async () => {
+        for (const isByob of [false, true]) {
+          const { server, peer } = await servePeer(world, serverTls);
+          await using _ = server;
+          const connection = await open(server);
+          const far = await peer;
+          const { readable } = connection;
+          const reader = isByob
+            ? readable.getReader({ mode: "byob" })
+            : readable.getReader();
+          const reading = reader.read(new Uint8Array(4));
+          await world.turn();
+          await reader.cancel();
+          assertEquals((await reading).done, true);
+          await far.write(encoder.encode("nobody wants it"));
+          const writer = connection.writable.getWriter();
+          await writer.write(encoder.encode("and yet"));
+          await writer.close();
+          assertEquals(decoder.decode(await receive(far)), "and yet");
+          await connection.closed;
+          await server.idle();
+        }
+      },
+    );
+
+    define(
       `${kind}: an end that came before the first read is one`,
       async () => {
         const { server, peer } = await servePeer(world, serverTls);
