@@ -104,7 +104,13 @@ export interface HappyEyeballsOptions {
     | undefined;
   /** Hears synchronously what happens; what it throws is ignored. */
   onEvent?: ((event: HappyEyeballsEvent) => void) | undefined;
-  /** What time is measured by, for tests. @default the system's clock */
+  /**
+   * What time is measured by, for tests.
+   *
+   * @default the system's clock, with the timers and the `performance.now` that
+   * were there when the package was imported: fakes installed later do not
+   * reach it, those installed before do
+   */
   clock?: Clock | undefined;
 }
 

@@ -62,7 +62,13 @@ export interface RaceOptions<T> {
   onDiscard?: ((value: T) => unknown) | undefined;
   /** Hears synchronously of each start and end; what it throws is ignored. */
   onEvent?: ((event: RaceEvent) => void) | undefined;
-  /** What time is measured by, for tests. @default the system's clock */
+  /**
+   * What time is measured by, for tests.
+   *
+   * @default the system's clock, with the timers and the `performance.now` that
+   * were there when the package was imported: fakes installed later do not
+   * reach it, those installed before do
+   */
   clock?: Clock | undefined;
 }
 

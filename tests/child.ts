@@ -1,6 +1,7 @@
 /**
- * A program of the tests in a process of its own, on the runtime at hand: for
- * what only a process can be told at its start, or ends by.
+ * Programs in a process of their own, on the runtime at hand: for what a
+ * process can do only once, such as to import a module, and for what it cannot
+ * give up and get back, such as a permission.
  *
  * @module
  */
@@ -11,26 +12,55 @@ import { fileURLToPath } from "node:url";
 
 import { runtimeName } from "./harness.ts";
 
-/** The path of a file that is named as from `tests/`. */
+/** What came of a program. */
+export interface Result {
+  /** The exit status; -1 where a signal ended it. */
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The path of a file that is named as from this folder. */
 export function path(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url));
 }
 
-/** What the program wrote to its standard output; rejects when it failed. */
-export function run(
+/** How the runtime at hand is called, its own flags being `flags`. */
+function command(flags: readonly string[]): readonly string[] {
+  if (runtimeName === "deno") return ["run", "--no-prompt", ...flags];
+  // Before version 24 Node does not read TypeScript.
+  const isOldNode = runtimeName === "node" &&
+    Number.parseInt(process.versions.node) < 24;
+  const loader = new URL("runtimes/node_loader.mjs", import.meta.url);
+  return isOldNode ? [`--import=${loader.href}`, ...flags] : flags;
+}
+
+/** Runs a program, its path relative to this folder, to its end. */
+export function runProgram(
+  program: string,
+  args: readonly string[],
+  flags: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Result> {
+  return new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      [...command(flags), path(program), ...args],
+      { env: { ...process.env, ...env } },
+      (_error, stdout, stderr) =>
+        resolve({ status: child.exitCode ?? -1, stdout, stderr }),
+    );
+  });
+}
+
+/** What a program wrote to its standard output; rejects when it failed. */
+export async function run(
   program: string,
   env: Readonly<Record<string, string>> = {},
 ): Promise<string> {
-  const args = runtimeName === "deno"
-    ? ["run", "-A", "--no-prompt", path(program)]
-    : runtimeName === "node"
-    ? [`--import=${path("runtimes/node_loader.mjs")}`, path(program)]
-    : [path(program)];
-  const options = { env: { ...process.env, ...env } };
-  return new Promise((resolve, reject) => {
-    execFile(process.execPath, args, options, (error, stdout, stderr) => {
-      if (error) reject(new Error(`${error.message}\n${stdout}\n${stderr}`));
-      else resolve(stdout);
-    });
-  });
+  const flags = runtimeName === "deno" ? ["-A"] : [];
+  const result = await runProgram(program, [], flags, env);
+  const { status, stdout, stderr } = result;
+  if (status === 0) return stdout;
+  throw new Error(`${program}: status ${status}\n${stdout}\n${stderr}`);
 }

@@ -6,20 +6,12 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server } from "node:net";
-import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { main } from "../src/entry/cli.ts";
 import { USAGE } from "../src/entry/cli_options.ts";
+import { type Result, runProgram } from "./child.ts";
 import { runtimeName, test } from "./harness.ts";
-
-interface Result {
-  readonly status: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 /** Runs the program without a process around it. */
 async function run(...args: string[]): Promise<Result> {
@@ -34,23 +26,8 @@ async function run(...args: string[]): Promise<Result> {
 
 /** Runs the program as its users do, on the runtime at hand. */
 function runProcess(...args: string[]): Promise<Result> {
-  const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-  const program = path("../src/entry/cli.ts");
-  // Before version 24 Node does not read TypeScript.
-  const isOldNode = Number.parseInt(process.versions.node) < 24;
-  const command = runtimeName === "deno"
-    ? ["run", "--no-prompt", "--allow-net", program]
-    : runtimeName === "node" && isOldNode
-    ? [`--import=${path("runtimes/node_loader.mjs")}`, program]
-    : [program];
-  return new Promise((resolve) => {
-    const child = execFile(
-      process.execPath,
-      [...command, ...args],
-      (_error, stdout, stderr) =>
-        resolve({ status: child.exitCode ?? -1, stdout, stderr }),
-    );
-  });
+  const flags = runtimeName === "deno" ? ["--allow-net"] : [];
+  return runProgram("../src/entry/cli.ts", args, flags);
 }
 
 /** Runs `use` beside a server on 127.0.0.1 that ends when its peer does. */

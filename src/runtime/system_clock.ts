@@ -4,6 +4,12 @@
  * `performance.now()` is monotonic, `Date.now()` is not. A timer that outlives
  * its wait keeps the process alive, so each can be cancelled.
  *
+ * All three functions are kept as they are when the package is imported. A test
+ * that fakes time does so later, for its own code, and the network does not
+ * stand still with it: a race on faked timers would never start its second
+ * attempt. What was faked before the import stays faked. Bundlers drop these
+ * lines where nothing races, because none of them can have an effect.
+ *
  * @module
  */
 
@@ -12,18 +18,18 @@ import type { Clock } from "../core/clock.ts";
 /** 23 days in ms: what `setTimeout` takes, but 2^31 and more fire at once. */
 const LONGEST_TIMEOUT = 2e9;
 
+const setTimer = setTimeout;
+const clearTimer = clearTimeout;
+
 /**
  * The clock everything uses unless it is given another. Longer waits than a
  * timer can be set for end early, and `signal` is not to be aborted before.
  */
 export const systemClock: Clock = {
-  now: () => performance.now(),
+  now: /* @__PURE__ */ performance.now.bind(performance),
   sleep: (ms, signal) =>
     new Promise((resolve) => {
-      const timer = setTimeout(resolve, Math.min(ms, LONGEST_TIMEOUT));
-      signal?.addEventListener("abort", () => {
-        clearTimeout(timer);
-        resolve();
-      });
+      const timer = setTimer(resolve, Math.min(ms, LONGEST_TIMEOUT));
+      signal?.addEventListener("abort", () => resolve(clearTimer(timer)));
     }),
 };

@@ -39,7 +39,7 @@ export function resolve(specifier, context, next) {
 
 /** Makes JavaScript of the tests and of what they test. */
 export async function load(url, context, next) {
-  if (!/^file:.*\.ts$/.test(url)) return next(url, context);
+  if (!/^file:[^?]*\.ts(?:\?|$)/.test(url)) return next(url, context);
   const { transform } = require("esbuild");
   const { code } = await transform(await readFile(new URL(url), "utf8"), {
     loader: "ts",
