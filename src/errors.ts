@@ -64,7 +64,8 @@ export class ConnectError extends AggregateError {
   readonly port: number;
   /**
    * The code of the first attempt's error, `ERR_CONNECT_FAILED` if that has
-   * none. If nothing was attempted: `EAI_AGAIN` when a question failed for a
+   * none. If nothing was attempted: `ERR_ACCESS_DENIED` when a question was
+   * refused because a permission is missing, `EAI_AGAIN` when one failed for a
    * temporary reason, `EACCES` when an address was known but refused by `allow`
    * or by the platform's permissions, `EADDRNOTAVAIL` when no local address
    * fits, else `ENOTFOUND`.
@@ -125,6 +126,8 @@ export class ConnectError extends AggregateError {
     this.port = port;
     this.code = attempts[0]
       ? codeOf(attempts[0].error) ?? "ERR_CONNECT_FAILED"
+      : questions.some(({ error }) => isDenied(error))
+      ? "ERR_ACCESS_DENIED"
       : questions.some(({ error }) => isTemporary(error))
       ? "EAI_AGAIN"
       : refusals.find(({ code }) => code === "EACCES")?.code ??
@@ -158,6 +161,15 @@ function failedQuestions(
   }));
 }
 
+/** Whether somebody forbids to ask: the runtime, or the system. */
+function isDenied(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === "ERR_ACCESS_DENIED" || code === "EACCES" ||
+    code === "EPERM" ||
+    // Deno's own error, of a resolver that somebody wrote for it.
+    (error instanceof Error && error.name === "NotCapable");
+}
+
 /** Whether asking again may help: SERVFAIL, a name server that is silent. */
 function isTemporary(error: unknown): boolean {
   const code = codeOf(error);
@@ -180,7 +192,9 @@ function reason(error: unknown, isVerbose = false): string {
   const code = codeOf(error);
   const message = messageOf(error);
   if (code === undefined) return message;
-  return isVerbose || code.startsWith("ERR_") ? `${code} (${message})` : code;
+  const saysTooLittle = isVerbose || code === "EACCES" ||
+    code.startsWith("ERR_");
+  return saysTooLittle ? `${code} (${message})` : code;
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -234,6 +234,14 @@ const unattempted: readonly {
     ],
     code: "EAI_AGAIN",
   },
+  ...["ERR_ACCESS_DENIED", "EACCES", "EPERM"].map((code) => ({
+    why: `one question was refused with ${code}, whatever else there was`,
+    dns: [
+      { at: 0, AAAA: [], error: codeError("EAI_AGAIN") },
+      { at: 0, A: [], error: codeError(code) },
+    ],
+    code: "ERR_ACCESS_DENIED",
+  })),
   {
     why: "the only address is vetoed",
     dns: [{ at: 0, AAAA: ["6.1"] }, { at: 0, A: [] }],

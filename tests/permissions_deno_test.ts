@@ -136,6 +136,16 @@ test("lookup() fails with EACCES instead of asking for a permission", async () =
   assertEquals(value, ["127.0.0.1"]);
 });
 
+test("a name that nobody may ask for is ERR_ACCESS_DENIED, with the flag to give", async () => {
+  const job = { do: "resolve", hostname: "a.test" } as const;
+  const { error, requests } = await run(["--allow-net=b.test"], job);
+  assertEquals([error?.code, requests], ["ERR_ACCESS_DENIED", 0]);
+  assertMatch(error!.message, /net access to "a\.test".*--allow-net/);
+  const own = await run(["--allow-net"], { ...job, throws: "NotCapable" });
+  assertEquals(own.error?.code, "ERR_ACCESS_DENIED");
+  assertMatch(own.error!.message, /Requires net access/);
+});
+
 test("sourceAddress() is unknown without the permission to see the interfaces", async () => {
   const job = { do: "sourceAddress", destination: "127.0.0.1" } as const;
   assertEquals(await run(["--allow-net"], job), silent);

@@ -8,6 +8,9 @@
  * once, the thread is busy until the system gives up), and "no such name" and
  * "no such address" come as one error.
  *
+ * Where the runtime lets nobody ask (Node's `--permission`, Deno), each question
+ * has an error of the code `ERR_ACCESS_DENIED` that names the flag to give.
+ *
  * @module
  */
 
@@ -17,7 +20,24 @@ import { concurrentResolver } from "./concurrent.ts";
 
 /** The platform's resolver, asked for AAAA and A at once. The default. */
 export function systemResolver(): Resolver {
-  return concurrentResolver((hostname, family) =>
-    detectRuntime().lookup(hostname, family)
-  );
+  return concurrentResolver(async (hostname, family) => {
+    try {
+      return await detectRuntime().lookup(hostname, family);
+    } catch (error) {
+      throw isDenied(error) ? withFlag(error) : error;
+    }
+  });
+}
+
+/** Node 26 has a code of its own for this, Deno's adapter that of the system. */
+function isDenied(error: unknown): error is Error {
+  const { code } = error as { code?: unknown };
+  return code === "ERR_ACCESS_DENIED" || code === "EACCES";
+}
+
+/** Node says which flag it takes of an attempt, but not of a question. */
+function withFlag(cause: Error): Error {
+  const message = `${cause.message}, which takes the flag --allow-net`;
+  const code = "ERR_ACCESS_DENIED";
+  return Object.assign(new Error(message, { cause }), { code });
 }

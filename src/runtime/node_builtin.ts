@@ -12,6 +12,9 @@
 interface NodeProcess {
   getBuiltinModule(name: string): unknown;
   readonly env: Record<string, string | undefined>;
+  /** Only there with `--permission`. */
+  readonly permission?: { has(scope: string): boolean };
+  readonly allowedNodeEnvironmentFlags: ReadonlySet<string>;
 }
 
 function nodeProcess(): NodeProcess {
@@ -26,4 +29,15 @@ export function builtin<T>(name: string): T {
 /** The environment variable of that name. */
 export function environment(name: string): string | undefined {
   return nodeProcess().env[name];
+}
+
+/**
+ * Whether Node runs with `--permission` and without `--allow-net`. Versions
+ * before 25 know no such flag: they let everybody use the network, and say of
+ * each scope that they do not know that it is not granted.
+ */
+export function isNetDenied(): boolean {
+  const { permission, allowedNodeEnvironmentFlags } = nodeProcess();
+  return permission !== undefined && !permission.has("net") &&
+    allowedNodeEnvironmentFlags.has("--allow-net");
 }

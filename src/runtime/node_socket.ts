@@ -26,7 +26,7 @@ import {
   isBrokenPipe,
   isCertificateCode,
 } from "./attempt_error.ts";
-import { builtin } from "./node_builtin.ts";
+import { builtin, isNetDenied } from "./node_builtin.ts";
 import { nodeTlsOptions } from "./node_tls_options.ts";
 import type { DialOptions } from "./runtime.ts";
 
@@ -246,6 +246,11 @@ class Opening<T> {
 }
 
 function connectTcp(endpoint: Endpoint, plan: SocketPlan<unknown>): NodeSocket {
+  // Node 26.12 throws this a tick later, where nobody can catch it.
+  if (endpoint.localAddress !== undefined && isNetDenied()) {
+    const error = new Error("bind ERR_ACCESS_DENIED, use --allow-net");
+    throw Object.assign(error, { code: "ERR_ACCESS_DENIED" });
+  }
   return builtin<NetModule>("node:net").connect(tcpOptions(endpoint, plan));
 }
 

@@ -103,8 +103,9 @@ export interface Runtime extends Dialler<Connection> {
 
   /**
    * The system's getaddrinfo for one family, in the system's order. Rejects
-   * with the platform's error, whose `code` is `ENOTFOUND` or `EAI_*`. Cannot
-   * be cancelled.
+   * with the platform's error, whose `code` is `ENOTFOUND` or `EAI_*`, or where
+   * the platform forbids to ask, `ERR_ACCESS_DENIED` or `EACCES`. Cannot be
+   * cancelled.
    */
   lookup(hostname: string, family: Family): Promise<readonly string[]>;
 

@@ -8,7 +8,9 @@
 
 import { connect } from "../../src/connect.ts";
 import type { HappyEyeballsEvent } from "../../src/events.ts";
+import { happyEyeballs } from "../../src/happy_eyeballs.ts";
 import type { ConnectOptions } from "../../src/options.ts";
+import { concurrentResolver } from "../../src/resolvers/concurrent.ts";
 import { staticResolver } from "../../src/resolvers/static.ts";
 import { runtime } from "../../src/runtime/deno.ts";
 
@@ -19,6 +21,7 @@ export type Job =
   | { do: "dialFrom"; localAddress: string; port: number }
   | { do: "lookup"; hostname: string }
   | { do: "sourceAddress"; destination: string }
+  | { do: "resolve"; hostname: string; throws?: "NotCapable" }
   | { do: "connect"; hostname: string; port: number; option?: Option };
 
 /** Options of `connect()` that a name alone cannot satisfy. */
@@ -74,6 +77,14 @@ function run(job: Job): unknown {
       return runtime.lookup(job.hostname, 4);
     case "sourceAddress":
       return runtime.sourceAddress(job.destination);
+    case "resolve":
+      return happyEyeballs(() => {}, {
+        hostname: job.hostname,
+        port: 80,
+        resolver: job.throws && concurrentResolver(() => {
+          throw new Deno.errors[job.throws!]("Requires net access");
+        }),
+      });
     case "connect":
       return connectAndTell(job.hostname, job.port, job.option);
   }
