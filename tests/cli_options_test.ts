@@ -4,8 +4,17 @@
  * @module
  */
 
-import { assertEquals, assertThrows } from "@std/assert";
-import { parseCommand } from "../src/entry/cli_options.ts";
+import {
+  assert,
+  assertEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+import { parseCommand, USAGE, VERSION } from "../src/entry/cli_options.ts";
 import { test } from "./harness.ts";
 
 /** What a line asks for; of the resolver only whether there is one. */
@@ -15,6 +24,15 @@ function read(line: string): Record<string, unknown> | undefined {
   const { connect: { resolver, ...connect }, ...rest } = command;
   return { ...connect, ...rest, resolver: resolver !== undefined };
 }
+
+const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+const folder = path("certs");
+const [ca, key, broken] = [
+  path("certs/ca.pem"),
+  path("certs/server_key.pem"),
+  path("certs/broken.pem"),
+];
+const pem = readFileSync(ca, "utf8").trim();
 
 const defaults = {
   hostname: "example.com",
@@ -45,6 +63,10 @@ const good: readonly [line: string, meaning: Record<string, unknown>][] = [
   ["http://user:secret@example.com:8080/", { port: 8080 }],
   ["https://[2001:db8::1]/", { hostname: "[2001:db8::1]", tls: true }],
   ["postgres://example.com:5432/db", { port: 5432 }],
+  // a port that the URL parser drops because it is the scheme's
+  ["ftp://example.com:21/file", { port: 21 }],
+  ["https://example.com:443/a:80/", { tls: true }],
+  ["http://example.com/?a=b:81", { port: 80 }],
   // options
   ["--tls example.com:443", { tls: true }],
   ["example.com:443 --tls", { tls: true }],
@@ -58,6 +80,29 @@ const good: readonly [line: string, meaning: Record<string, unknown>][] = [
   ["--timeout=2147483647 example.com:443", { timeout: 2147483647 }],
   ["--resolve 6@30=::1,4@10=127.0.0.1 example.com:443", { resolver: true }],
   ["--resolve=4=127.0.0.1 example.com:443", { resolver: true }],
+  ["--family 4 example.com:443", { family: 4 }],
+  ["--family=6 example.com:443", { family: 6 }],
+  ["-4 --family 4 example.com:443", { family: 4 }],
+  ["--delay 10 example.com:443", { connectionAttemptDelay: 10 }],
+  ["--delay=2147483647 example.com:443", {
+    connectionAttemptDelay: 2147483647,
+  }],
+  // both are about TLS only
+  ["--server-name a.test example.com:443", {
+    tls: { serverName: "a.test", caCerts: undefined },
+  }],
+  ["--tls --server-name=a.test https://example.com", {
+    tls: { serverName: "a.test", caCerts: undefined },
+  }],
+  [`--ca ${ca} example.com:443`, {
+    tls: { serverName: undefined, caCerts: [pem] },
+  }],
+  [`--ca ${ca} --ca=${ca} --server-name a.test example.com:443`, {
+    tls: { serverName: "a.test", caCerts: [pem, pem] },
+  }],
+  // switches may be repeated
+  ["--tls --json --tls --json example.com:443", { tls: true, json: true }],
+  ["-44 example.com:443", { family: 4 }],
 ];
 
 const bad: readonly [line: string, message: string][] = [
@@ -66,14 +111,31 @@ const bad: readonly [line: string, message: string][] = [
   ["a.test:1 b.test:2", "One place only, not also b.test:2"],
   ["example.com", "No port in example.com"],
   ["example.com:", "No port in example.com:"],
-  ["example.com:https", "No port in example.com:https"],
-  [":443", "No port in :443"],
+  ["example.com:https", "The port must be a number, not https"],
+  ["example.com:80/path", "The port must be a number, not 80/path"],
+  ["example.com:-1", "The port must be a number, not -1"],
+  ["example.com:+1", "The port must be a number, not +1"],
+  ["example.com:1e3", "The port must be a number, not 1e3"],
+  ["example.com:8\u0660", "The port must be a number, not 8"],
+  ["http:example.com", "The port must be a number, not example.com"],
+  [":443", "No host in :443"],
+  [":", "No host in :"],
   ["[::1]", "No port in [::1]"],
+  ["[::1]:", "No port in [::1]:"],
+  ["[::1]:https", "The port must be a number, not https"],
+  ["[::1]443", "Not HOST:PORT: [::1]443"],
+  ["[::1:443", "Not HOST:PORT: [::1:443"],
+  ["::1]:443", "Not HOST:PORT: ::1]:443"],
   ["::1", "Write an IPv6 address in brackets: [::1]:PORT"],
   ["::1:443", "Write an IPv6 address in brackets"],
   ["https://", "No URL: https://"],
   ["https://example.com:70000", "No URL: https://example.com:70000"],
+  ["https://example.com:70000", "no port is 70000"],
+  ["https://exam\tple.com:x", "No URL: "],
+  ["https://user@:80", "No URL: "],
+  ["file:///etc/hosts", "No host in file:///etc/hosts"],
   ["postgres://example.com", "No port in postgres://example.com"],
+  ["ftp://example.com/a:21", "none is known for ftp:; give one"],
   ["-4 -6 example.com:443", "-4 and -6 exclude each other"],
   ["--timeout 0 example.com:443", "--timeout takes milliseconds, not 0"],
   ["--timeout 1s example.com:443", "--timeout takes milliseconds, not 1s"],
@@ -82,11 +144,44 @@ const bad: readonly [line: string, message: string][] = [
   ["--resolve 5=::1 example.com:443", "Not of the form TYPE@MS=ADDRESS: 5=::1"],
   ["--resolve 6=::1 localhost:443", "--resolve is for names"],
   ["--resolve 6=::1 [::1]:443", "--resolve is for names"],
-  // these messages are the runtime's own
-  ["--unknown example.com:443", "--unknown"],
-  ["-x example.com:443", "-x"],
-  ["--tls=yes example.com:443", "--tls"],
-  ["example.com:443 --timeout", "--timeout"],
+  // the same two ways to say a family
+  ["-4 --family 6 example.com:443", "-4 and -6 exclude each other"],
+  ["--ipv6 --family 4 example.com:443", "-4 and -6 exclude each other"],
+  ["--family 5 example.com:443", "--family takes 4 or 6, not 5"],
+  ["--family ipv4 example.com:443", "--family takes 4 or 6, not ipv4"],
+  ["--delay 9 example.com:443", "--delay takes milliseconds, at least 10, not"],
+  ["--delay 1.5 example.com:443", "--delay takes milliseconds, not 1.5"],
+  ["--delay 1e3 example.com:443", "--delay takes milliseconds, not 1e3"],
+  // files
+  [`--ca ${ca}.not example.com:443`, `Cannot read ${ca}.not: `],
+  [`--ca ${folder} example.com:443`, `Cannot read ${folder}: `],
+  [`--ca ${key} example.com:443`, `No PEM certificate in ${key}`],
+  [`--ca ${broken} example.com:443`, `A broken certificate in ${broken}`],
+  // options that do not exist, and how many characters they are off
+  ["--unknown example.com:443", "There is no option --unknown"],
+  ["-x example.com:443", "There is no option -x"],
+  ["-4x example.com:443", "There is no option -x"],
+  ["--tsl example.com:443", "no option --tsl; did you mean --tls?"],
+  ["--timout 5 example.com:443", "no option --timout; did you mean --timeout?"],
+  ["--dealy=5 example.com:443", "no option --dealy; did you mean --delay?"],
+  ["--servername a example.com:443", "did you mean --server-name?"],
+  ["--insecure example.com:443", "There is no option --insecure"],
+  ["--__proto__ example.com:443", "There is no option --__proto__"],
+  ["--toString example.com:443", "There is no option --toString"],
+  // values where there are none, and none where there must be one
+  ["--tls=yes example.com:443", "--tls takes no value, but got yes"],
+  ["--version= example.com:443", "--version takes no value"],
+  ...["--timeout", "--delay", "--resolve", "--family", "--server-name", "--ca"]
+    .flatMap((name): [string, string][] => [
+      [`example.com:443 ${name}`, `${name} takes a value`],
+      [`${name}= example.com:443`, `${name} takes a value`],
+      [`${name} --json example.com:443`, `${name} takes a value`],
+    ]),
+  ...["--timeout", "--delay", "--resolve", "--family", "--server-name"]
+    .map((name): [string, string] => [
+      `${name} 1 ${name}=2 example.com:443`,
+      `${name} is given twice`,
+    ]),
 ];
 
 test("parseCommand() reads places, URLs and options", () => {
@@ -105,4 +200,25 @@ test("parseCommand() takes a call for help before everything else", () => {
   for (const line of ["-h", "--help", "-h -4 -6", "a.test:1 --help"]) {
     assertEquals(read(line), undefined, line);
   }
+});
+
+test("parseCommand() takes a call for the version like one for help", () => {
+  for (const line of ["--version", "-4 -6 --version", "--version -h"]) {
+    assertEquals(read(line), undefined, line);
+  }
+});
+
+test("VERSION is the one of the package", () => {
+  const { version } = JSON.parse(readFileSync(path("../deno.json"), "utf8"));
+  assertEquals(VERSION, version);
+});
+
+test("USAGE names every option, in lines that fit a terminal", () => {
+  const options = "tls server-name ca ipv4 ipv6 family resolve delay timeout " +
+    "json help version";
+  for (const option of options.split(" ")) {
+    assertStringIncludes(USAGE, `--${option}`);
+    assertThrows(() => read(`--${option}x`), TypeError, `--${option}?`);
+  }
+  for (const line of USAGE.split("\n")) assert(line.length <= 80, line);
 });

@@ -5,13 +5,22 @@
  * @module
  */
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import dns from "node:dns";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server } from "node:net";
+import { fileURLToPath } from "node:url";
 import { main } from "../src/entry/cli.ts";
-import { USAGE } from "../src/entry/cli_options.ts";
+import { USAGE, VERSION } from "../src/entry/cli_options.ts";
+import { printable } from "../src/entry/printable.ts";
 import { type Result, runProgram } from "./child.ts";
 import { runtimeName, test } from "./harness.ts";
+import { loopback } from "./servers.ts";
 
 /** Runs the program without a process around it. */
 async function run(...args: string[]): Promise<Result> {
@@ -157,25 +166,82 @@ test("cli: --timeout gives up, with status 1", async () => {
   assertMatch(stdout, /\n\nGave up after [\d.]+ ms\n$/);
 });
 
-test("cli: wrong arguments give the reason, the usage and status 2", async () => {
+test("cli: wrong arguments give the reason in one line, and status 2", async () => {
   const wrong = [
     [[], "Nowhere to connect to"],
     // refused by connect()
     [["a.test:0"], "Cannot connect: port must be"],
     [["-4", "[::1]:80"], "Cannot connect: hostname must be of family 4"],
     [["127.1:80"], "Cannot connect: hostname ends in a number"],
+    [["a.test:65536"], "Cannot connect: port must be"],
+    [["a b.test:80"], "Cannot connect: hostname has a bad character"],
+    [["user@a.test:80"], "Cannot connect: hostname has a bad character"],
+    [["--server-name", "::1", "a.test:80"], "Cannot connect: tls.serverName"],
+    [["a.test:https"], "The port must be a number, not https"],
+    [["ftp://a.test"], "No port in ftp://a.test, and none is known for ftp:"],
+    [["--cafile", "a.pem", "a.test:80"], "There is no option --cafile"],
+    [["--ca", "a\nb\x1b[2J.pem", "a.test:80"], "Cannot read a\\u000ab\\u001b["],
   ] as const;
   for (const [args, reason] of wrong) {
     const { status, stdout, stderr } = await run(...args);
     assertEquals({ status, stdout }, { status: 2, stdout: "" });
     assert(stderr.startsWith(reason), stderr);
-    assert(stderr.endsWith(`\n\n${USAGE}`), stderr);
+    assert(stderr.endsWith(" (see --help)\n"), stderr);
+    assertEquals(stderr.split("\n").length, 2);
   }
 });
 
 test("cli: --help gives the usage and status 0", async () => {
   const expected = { status: 0, stdout: USAGE, stderr: "" };
   assertEquals(await run("--help"), expected);
+});
+
+test("cli: --version gives the version and status 0", async () => {
+  const expected = { status: 0, stdout: `${VERSION}\n`, stderr: "" };
+  assertEquals(await run("--version"), expected);
+});
+
+test("cli: --ca and --server-name decide whom TLS trusts", async () => {
+  await using server = await loopback.serve(() => {}, {
+    tls: {},
+  });
+  const place = `a.test:${server.endpoint.port}`;
+  const name = ["--server-name", "example.test"];
+  const ca = ["--ca", fileURLToPath(new URL("certs/ca.pem", import.meta.url))];
+  for (
+    const [args, isTrusted] of [
+      [[...ca, ...name], true],
+      [ca, false],
+      [name, false],
+      [[...ca, "--server-name", "other.test"], false],
+    ] as const
+  ) {
+    const { status, stdout } = await run(
+      ...args,
+      "--resolve",
+      script[1]!,
+      place,
+    );
+    assertEquals([status, stdout.includes("ERR_TLS_CERT")], [
+      isTrusted ? 0 : 1,
+      !isTrusted,
+    ], stdout);
+  }
+  await server.idle();
+});
+
+test("cli: --delay sets the time from one attempt to the next", async () => {
+  await using hole = await loopback.blackHole?.();
+  if (!hole) return;
+  const { status, stdout } = await run(
+    ...["--json", "--delay", "2147483647", "--timeout", "400"],
+    ...["--resolve", "6=,4=127.0.0.1,4=127.0.0.2"],
+    `a.test:${hole.endpoint.port}`,
+  );
+  const starts = eventsOf(stdout).filter(({ type }) =>
+    type === "attempt-start"
+  );
+  assertEquals([status, starts.length], [1, 1]);
 });
 
 test("cli: run as a program it prints, exits by itself and tells its status", async () => {
@@ -189,5 +255,80 @@ test("cli: run as a program it prints, exits by itself and tells its status", as
   });
   const { status, stdout, stderr } = await runProcess("a.test");
   assertEquals({ status, stdout }, { status: 2, stdout: "" });
-  assertMatch(stderr, /^No port in a\.test\n/);
+  assertEquals(stderr, "No port in a.test (see --help)\n");
+});
+
+/** What moves a cursor, ends a line, or turns the direction of text. */
+const orders = [
+  ...Array.from({ length: 0xa0 }, (_, code) => code).filter((code) =>
+    code < 0x20 || code >= 0x7f
+  ),
+  ...[0x061c, 0x200e, 0x200f, 0x2028, 0x2029, 0x202a, 0x202b, 0x202c, 0x202d],
+  ...[0x202e, 0x2066, 0x2067, 0x2068, 0x2069, 0xfeff, 0xe0001, 0xd800],
+].map((code) => String.fromCodePoint(code));
+
+function assertPrintable(output: string): void {
+  const lines = output.split("\n");
+  assertEquals(lines.map(printable), lines);
+}
+
+/** Runs the program where every lookup fails with this error. */
+async function runWithLookup(error: Error, ...args: string[]): Promise<Result> {
+  const { lookup } = dns;
+  Object.assign(dns, {
+    lookup: (_name: string, _options: unknown, fail: (error: Error) => void) =>
+      fail(error),
+  });
+  try {
+    return await run(...args, "a.test:80");
+  } finally {
+    Object.assign(dns, { lookup });
+  }
+}
+
+test("cli: what a resolver says gives no orders to the terminal", async () => {
+  const said = `evil${orders.join("evil")}evil`;
+  for (const code of [said, `ERR_${said}`, undefined]) {
+    const error = Object.assign(new Error(said), { code, name: said });
+    const { status, stdout, stderr } = await runWithLookup(error);
+    assertEquals([status, stderr], [1, ""]);
+    assertPrintable(stdout);
+    assertEquals(stdout.split("\n").length, 6, stdout);
+    assertStringIncludes(stdout, "evil\\u001bevil");
+    const lines = (await runWithLookup(error, "--json")).stdout;
+    assertPrintable(lines);
+    const answer = eventsOf(lines).find(({ type }) => type === "answer")!;
+    assertEquals(answer.error, {
+      name: said,
+      message: said,
+      ...code && { code },
+    });
+  }
+});
+
+test("cli: what the arguments hold gives no orders to the terminal", async () => {
+  for (const order of orders) {
+    const text = `a${order}b`;
+    for (
+      const args of [
+        [text],
+        // In names some of them are dropped, so that there is one to ask for.
+        ["--resolve=6=,4=", `${text}:80`],
+        [`a.test:80${order}`],
+        [`https://a.test:x/${text}`],
+        [`${text}://a.test`],
+        [`--${text}`, "a.test:80"],
+        [`-${order}`, "a.test:80"],
+        [`--tls=${text}`, "a.test:80"],
+        ...["resolve", "timeout", "delay", "family", "ca", "server-name"]
+          .map((name) => [`--${name}=${text}`, "a.test:80"]),
+        [`--resolve=4=${text}`, "a.test:80"],
+        ["a.test:80", text],
+      ]
+    ) {
+      const { status, stdout, stderr } = await run(...args);
+      assert(status > 0, JSON.stringify(args));
+      assertPrintable(stdout + stderr);
+    }
+  }
 });

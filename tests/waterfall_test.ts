@@ -6,6 +6,7 @@
 
 import { assertEquals } from "@std/assert";
 import type { Endpoint } from "../src/core/endpoint.ts";
+import { printable } from "../src/entry/printable.ts";
 import { waterfall } from "../src/entry/waterfall.ts";
 import type { HappyEyeballsEvent } from "../src/events.ts";
 import { test } from "./harness.ts";
@@ -262,4 +263,47 @@ test("waterfall() stays within its width and keeps a bar in a narrow one", () =>
     "Connected to [2001:db8::1]:443 by IPv6 after 253 ms (attempt 1 of 1)",
     "",
   ]);
+});
+
+test("waterfall() shows no character that a terminal obeys, whoever said it", () => {
+  const orders = Array.from({ length: 0xa0 }, (_, code) => code)
+    .filter((code) => code < 0x20 || code >= 0x7f)
+    .concat(0x061c, 0x200e, 0x200f, 0x2028, 0x2029, 0xfeff, 0xe0001, 0xd800)
+    .concat(0x202a, 0x202b, 0x202c, 0x202d, 0x202e, 0x2066, 0x2067, 0x2068)
+    .concat(0x2069)
+    .map((code) => String.fromCodePoint(code));
+  for (const order of orders) {
+    const text = `x${order}y`;
+    const shown = `x${JSON.stringify(order)}y`;
+    const endpoint = { ...v6, address: text, localAddress: text };
+    for (
+      const error of [
+        failure(text),
+        text,
+        Object.assign(new Error(text), { name: text }),
+      ]
+    ) {
+      const drawn = lines([
+        question(0),
+        answer(1, "AAAA", [], error),
+        start(1, 0, endpoint),
+        ended(2, 0, endpoint, "failed", error),
+        end(2, "failed", { error }),
+      ]);
+      assertEquals(drawn.length, 7, shown);
+      assertEquals(drawn.join(""), printable(drawn.join("")), shown);
+      assertEquals(
+        drawn.filter((line) => line.includes("x\\u")).length >= 2,
+        true,
+      );
+    }
+    const [, bar, , sentence] = lines([
+      start(0, 0, endpoint),
+      ended(1, 0, endpoint, "won"),
+      end(1, "connected", { index: 0 }),
+    ]);
+    const place = `[${printable(text)}]:443 from ${printable(text)}`;
+    assertEquals(bar!.startsWith(`${place}  `), true, bar);
+    assertEquals(sentence!.startsWith(`Connected to ${place} by`), true);
+  }
 });

@@ -19,7 +19,8 @@ import process from "node:process";
 import { connect } from "../connect.ts";
 import type { Connection } from "../connection.ts";
 import type { HappyEyeballsEvent } from "../events.ts";
-import { type Command, parseCommand, USAGE } from "./cli_options.ts";
+import { type Command, parseCommand, USAGE, VERSION } from "./cli_options.ts";
+import { printable } from "./printable.ts";
 import { waterfall } from "./waterfall.ts";
 
 /** Where the program writes to. */
@@ -52,7 +53,7 @@ export async function main(
     return complain(error as Error, output);
   }
   if (command) return await run(command, output);
-  output.write(USAGE);
+  output.write(args.includes("--version") ? `${VERSION}\n` : USAGE);
   return SUCCESS;
 }
 
@@ -63,7 +64,8 @@ async function run(
   const events: HappyEyeballsEvent[] = [];
   const onEvent = (event: HappyEyeballsEvent) => {
     events.push(event);
-    if (json) output.write(`${JSON.stringify(event, plainErrors)}\n`);
+    if (!json) return;
+    output.write(`${printable(JSON.stringify(event, plainErrors))}\n`);
   };
   const signal = timeout === undefined
     ? undefined
@@ -76,7 +78,7 @@ async function run(
       return complain(error, output);
     }
     // Where a permission is missing, there may be no event to show it.
-    if (events.length === 0) output.writeError(`${error}\n`);
+    if (events.length === 0) output.writeError(`${printable(`${error}`)}\n`);
   }
   const width = Math.min(output.columns ?? DEFAULT_WIDTH, LARGEST_WIDTH);
   if (!json) output.write(waterfall(events, width));
@@ -85,7 +87,7 @@ async function run(
 }
 
 function complain({ message }: Error, { writeError }: Output): number {
-  writeError(`${message}\n\n${USAGE}`);
+  writeError(`${printable(message)} (see --help)\n`);
   return WRONG_ARGUMENTS;
 }
 
@@ -100,10 +102,12 @@ function plainErrors(_key: string, value: unknown): unknown {
 /** Whether this file is what was run; Node before 24.2 does not tell. */
 function isProgram(): boolean {
   if (import.meta.main !== undefined) return import.meta.main;
+  const [, path = ""] = process.argv;
   try {
-    return realpathSync(process.argv[1]!) === import.meta.filename;
+    return realpathSync(path) === import.meta.filename;
   } catch {
-    return false;
+    // Where Node's permissions forbid to follow links, it need not be one.
+    return path === import.meta.filename;
   }
 }
 

@@ -14,6 +14,7 @@
 
 import type { Endpoint } from "../core/endpoint.ts";
 import type { HappyEyeballsEvent } from "../events.ts";
+import { printable } from "./printable.ts";
 
 /** One line of the picture. Instants are those of the events. */
 interface Bar {
@@ -72,7 +73,9 @@ export function waterfall(
   const decision = events.find((event) => event.type === "end");
   const end = (decision ?? events.at(-1)!).time;
   const lines = draw(barsOf(events), first.time, end, width);
-  const sentence = decision ? verdict(decision, events) : "Not decided yet";
+  const sentence = decision
+    ? printable(verdict(decision, events))
+    : "Not decided yet";
   return [...lines, "", sentence, ""].join("\n");
 }
 
@@ -123,7 +126,12 @@ function barsOf(events: readonly HappyEyeballsEvent[]): Bar[] {
 }
 
 function newBar(label: string, time: number, fill: string, note: string): Bar {
-  return { label, strokes: [{ time, fill }], marks: [], note };
+  return {
+    label: printable(label),
+    strokes: [{ time, fill }],
+    marks: [],
+    note,
+  };
 }
 
 function finish(
@@ -134,7 +142,7 @@ function finish(
 ): void {
   if (!bar) return;
   bar.marks.push({ time, mark });
-  bar.note = note;
+  bar.note = printable(note);
 }
 
 function answerNote({ addresses, error }: EventOf<"answer">): string {

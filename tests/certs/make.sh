@@ -7,6 +7,7 @@
 #   server.pem, server_key.pem  localhost, example.test, 127.0.0.1 and ::1
 #   expired.pem                 the same name and key, valid until 2001
 #   client.pem, client_key.pem  a client's
+#   broken.pem                  by hand: no certificate between its lines
 set -eu
 cd "$(dirname "$0")"
 work=$(mktemp -d)
