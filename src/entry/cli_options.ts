@@ -35,22 +35,22 @@ export const USAGE = `Usage: happy-eyeballs [options] HOST:PORT | URL
 
 Connects, closes the connection and shows what happened.
 
-  --tls            make TLS part of each attempt (implied by https: and wss:)
-  --server-name NAME   the name that the certificate must have; implies --tls
-  --ca FILE        trust the certificates in this file too (PEM); implies --tls;
-                   may be given several times
-  -4, --ipv4       use IPv4 only; the same as --family 4
-  -6, --ipv6       use IPv6 only; the same as --family 6
-  --resolve LIST   take these answers instead of asking the system, for example
-                   6@30=2001:db8::1,4@10=192.0.2.1  answers after 30 and 10 ms
-                   6=2001:db8::1,6=2001:db8::2      one answer, two addresses
-                   6@40=,4@never                    no address; no answer ever
-                   6@40=ENOTFOUND                   an answer that is an error
-  --delay MS       from one attempt to the next (default 250, at least 10)
-  --timeout MS     give up after that many milliseconds
-  --json           print the events, one JSON object a line
-  -h, --help       print this text
-  --version        print the version
+  --tls               make TLS part of each attempt; https: and wss: imply it
+  --server-name NAME  the name that the certificate must have; implies --tls
+  --ca FILE           trust the certificates in this file (PEM) too; implies
+                      --tls; may be given several times
+  -4, --ipv4          use IPv4 only; the same as --family 4
+  -6, --ipv6          use IPv6 only; the same as --family 6
+  --resolve LIST      take these answers instead of asking the system, such as
+                      6@30=2001:db8::1,4@10=192.0.2.1  after 30 and 10 ms
+                      6=2001:db8::1,6=2001:db8::2      one answer of two
+                      6@40=,4@never                    none; no answer ever
+                      6@40=ENOTFOUND                   an error
+  --delay MS          from one attempt to the next (default 250, at least 10)
+  --timeout MS        give up after that many milliseconds
+  --json              print the events, one JSON object a line
+  -h, --help          print this text
+  --version           print the version
 
 In the picture a dot is a DNS question, a dash TCP, = a TLS handshake; | is an
 answer, * the winner, x a failure, / an attempt canceled.
