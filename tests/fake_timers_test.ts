@@ -94,11 +94,24 @@ if (runtimeName === "node") {
 }
 if (runtimeName === "bun") {
   const name = "bun:test";
-  const { setSystemTime } = await import(name);
+  const { jest, setSystemTime } = await import(name);
   fakes["setSystemTime() of bun:test"] = () => {
     setSystemTime(new Date(0));
     return () => setSystemTime();
   };
+  // Below JavaScript, so that nothing kept can help; older ones fake no timers.
+  if (jest.advanceTimersByTime) {
+    test("staggeredRace() obeys the fake timers of bun:test", async () => {
+      jest.useFakeTimers();
+      try {
+        const race = staggeredRace([never, () => "second"], { delay: 1e6 });
+        jest.advanceTimersByTime(1e6);
+        assertEquals(await race, "second");
+      } finally {
+        jest.useRealTimers();
+      }
+    });
+  }
 }
 
 /** Never settles, unless it is aborted. */

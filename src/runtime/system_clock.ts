@@ -10,6 +10,9 @@
  * attempt. What was faked before the import stays faked. Bundlers drop these
  * lines where nothing races, because none of them can have an effect.
  *
+ * One fake gets through: `jest.useFakeTimers()` of Bun 1.4 stops the timers and
+ * clocks below JavaScript, so a test there advances them or gives a clock.
+ *
  * @module
  */
 
