@@ -36,7 +36,7 @@ import {
   type HappyEyeballsOptions,
   type Settings,
 } from "./options.ts";
-import { runtimeName } from "./runtime/detect.ts";
+import { detectRuntime, runtimeName } from "./runtime/detect.ts";
 import { sourceAsker } from "./source_address.ts";
 import { dispose } from "./staggered_race.ts";
 
@@ -104,6 +104,8 @@ export async function happyEyeballs<T>(
   const settings = checkOptions(options);
   const { onDiscard = dispose } = options;
   checkOptional("connect: onDiscard", "a function", onDiscard, onDiscard);
+  // Throws where the platform has no resolver, before anything starts.
+  if (!settings.resolver && !knownAddresses(settings)) detectRuntime();
   return await raceEndpoints(settings, attempt, onDiscard);
 }
 

@@ -173,6 +173,7 @@ class WriteSide {
         this.#pending = 0;
         return this.end();
       },
+      abort: (reason) => this.#abort(reason),
     }, {
       highWaterMark: 1,
       size: () => {
@@ -214,17 +215,23 @@ class WriteSide {
 
   /**
    * `abort()` waits for the write under way, and that one, if it is stalled,
-   * for the transport: hence the signal. The stream errors by itself then, and
-   * Node 20 throws when it is made to do so twice.
+   * for the transport: hence the signal, which Bun before 1.4 does not have.
    */
   #start(controller: WritableStreamDefaultController): void {
-    const { signal } = controller;
-    signal.addEventListener("abort", () => {
-      this.#controller = undefined;
-      this.#whole.aborted(signal.reason);
-    });
+    const { signal } = controller as { signal?: AbortSignal };
+    signal?.addEventListener("abort", () => this.#abort(signal.reason));
     this.#controller = controller;
     if (this.#failure) controller.error(this.#failure.reason);
+  }
+
+  /**
+   * The stream errors by itself then, and Node 20 throws when it is made to do
+   * so twice.
+   */
+  #abort(reason: unknown): void {
+    if (!this.#controller) return;
+    this.#controller = undefined;
+    this.#whole.aborted(reason);
   }
 
   async #write(chunk: Chunk): Promise<void> {

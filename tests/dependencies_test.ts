@@ -58,7 +58,7 @@ const rules: readonly Rule[] = [
   ].map(([door, files]) => ({
     from: RegExp(`^src/entry/${door}(\\.ts$|/)`),
     mayImport: RegExp(
-      `^src/(entry/${door}/|(${files})\\.ts$|runtime/${door})`,
+      `^src/(entry/${door}/|(${files})\\.ts$|runtime/(detect\\.ts$|${door}))`,
     ),
     mayImportTypesOf: /^src\//,
   })),
@@ -83,8 +83,8 @@ const mayImportAdapters = /^src\/(runtime\/detect\.ts$|entry\/)/;
 /** The doors alone may export what other files define. */
 const entryPoint = /^(mod|src\/entry\/[^/]+)\.ts$/;
 const platformCode = /^src\/(runtime|entry)\//;
-/** Its one import is computed, so that bundlers for other platforms live. */
-const mayCompute = "src/runtime/workerd.ts";
+/** Their imports are computed, so that bundlers for other platforms live. */
+const mayCompute = /^src\/runtime\/(workerd|node_builtin)\.ts$/;
 
 /** Globals that are time or a platform, wherever they are not a member. */
 const platformName =
@@ -129,7 +129,7 @@ function badCode(file: string, code: string): string[] {
   return [
     !platformCode.test(file) && platform && `names the platform: ${platform}`,
     /\bexport\s+default\b|\bas\s+default\b/.test(code) && "exports a default",
-    file !== mayCompute && /\bimport\s*\(\s*[^"'\s]/.test(code) &&
+    !mayCompute.test(file) && /\bimport\s*\(\s*[^"'\s]/.test(code) &&
     "imports a computed name",
     !entryPoint.test(file) &&
     /\bexport\s+(?:type\s+)?(?:\*|\{[^}]*\}\s*from\b)/.test(code) &&

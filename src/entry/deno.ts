@@ -18,6 +18,7 @@
 import { connectBy } from "../connect.ts";
 import type { ConnectOptions, TlsOptions } from "../options.ts";
 import { connDialler } from "../runtime/deno.ts";
+import { detectRuntime } from "../runtime/detect.ts";
 
 /**
  * Options of {@linkcode connectDeno}: those of `connect()`, less what is up to
@@ -64,6 +65,11 @@ export async function connectDeno(
   options: ConnectDenoOptions,
 ): Promise<Deno.TcpConn | Deno.TlsConn> {
   const discard = (conn: { close(): void }) => conn.close();
-  const conn = await connectBy(() => connDialler, options, discard);
+  const conn = await connectBy(detect, options, discard);
   return conn as Deno.TcpConn | Deno.TlsConn;
+}
+
+function detect(): typeof connDialler {
+  if (detectRuntime().name === "deno") return connDialler;
+  throw new TypeError("Cannot connect: connectDeno() takes Deno");
 }

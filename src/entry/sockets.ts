@@ -36,6 +36,7 @@ import {
   checkTlsOptions,
   type TlsOptions,
 } from "../options.ts";
+import { detectRuntime } from "../runtime/detect.ts";
 
 /** Where to connect to. */
 export interface SocketAddress {
@@ -105,7 +106,8 @@ export class SocketError extends TypeError {
  * Opens a socket, which is returned at once, while it is pending. What is
  * written before it opens is sent then.
  *
- * @throws {SocketError} when an argument is wrong.
+ * @throws {SocketError} when an argument is wrong, or the platform has no
+ * sockets or is too old.
  */
 export function connect(
   address: AnySocketAddress,
@@ -122,6 +124,7 @@ export function connect(
   const { hostname } = orSocketError(() =>
     checkDialOptions(target, checkOptions(target).host)
   );
+  orSocketError(detectRuntime);
   return new Socket(
     (signal) => open({ ...target, signal }),
     { ...target, hostname, secureTransport, tls },

@@ -18,11 +18,17 @@ import type { Resolver } from "../core/answer.ts";
 import { detectRuntime } from "../runtime/detect.ts";
 import { concurrentResolver } from "./concurrent.ts";
 
-/** The platform's resolver, asked for AAAA and A at once. The default. */
+/**
+ * The platform's resolver, asked for AAAA and A at once. The default.
+ *
+ * @throws {TypeError} where there is none, because the platform has no sockets
+ * or is too old.
+ */
 export function systemResolver(): Resolver {
+  const { lookup } = detectRuntime();
   return concurrentResolver(async (hostname, family) => {
     try {
-      return await detectRuntime().lookup(hostname, family);
+      return await lookup(hostname, family);
     } catch (error) {
       throw isDenied(error) ? withFlag(error) : error;
     }

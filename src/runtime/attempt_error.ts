@@ -7,6 +7,9 @@
  * is worth more than a known guess. What an adapter alone can know, such as a
  * platform's habit of reporting the wrong code, stays in that adapter.
  *
+ * A mistake in a program, such as a bad argument or a function that is not
+ * there, is not wrapped: a code would blame the network for it.
+ *
  * @module
  */
 
@@ -17,16 +20,21 @@ export interface AttemptError extends Error {
    * `ENETUNREACH`, `ETIMEDOUT`, `ECONNRESET`, `EADDRNOTAVAIL`, `EACCES`,
    * `EINVAL`, `EAFNOSUPPORT`, `ERR_TLS_CERT` (chain, name or dates of the
    * certificate) and `ERR_TLS_HANDSHAKE` (all else in TLS); otherwise the
-   * platform's own.
+   * platform's own, or `ERR_CONNECT_FAILED` where it has none.
    */
   readonly code: string;
 }
 
+/** The code of an error of which nothing is known. */
+export const UNKNOWN = "ERR_CONNECT_FAILED";
+
 /**
  * Wraps a platform's error: `code` as given, the error itself as `cause`, its
- * message (or else the code) as message.
+ * message (or else the code) as message. A mistake in a program comes back as
+ * it is.
  */
-export function attemptError(code: string, cause: unknown): AttemptError {
+export function attemptError(code: string, cause: unknown): Error {
+  if (isMistake(cause)) return cause;
   const message = cause instanceof Error ? cause.message : "";
   return Object.assign(new Error(message || code, { cause }), { code });
 }
@@ -36,6 +44,31 @@ export function errorCode(error: unknown): string | undefined {
   if (typeof error !== "object" || error === null) return undefined;
   const { code } = error as { code?: unknown };
   return typeof code === "string" && code !== "" ? code : undefined;
+}
+
+/** The classes of errors that no network causes. */
+const MISTAKES: ReadonlySet<string> = new Set([
+  "AssertionError",
+  "EvalError",
+  "RangeError",
+  "ReferenceError",
+  "SyntaxError",
+  "TypeError",
+  "URIError",
+]);
+
+/**
+ * Whether an error is a mistake in a program: of a user, of ours or of the
+ * platform. Told by name, because each realm has classes of its own. Deno has
+ * TypeErrors for what the system refuses, which have the system's code.
+ */
+function isMistake(error: unknown): error is Error {
+  const { name } = (error ?? {}) as { name?: unknown };
+  if (typeof name !== "string" || !MISTAKES.has(name)) return false;
+  const code = errorCode(error);
+  return code === undefined ||
+    // Node has a SyntaxError for a name in the peer's certificate.
+    (code.startsWith("ERR_") && !isCertificateCode(code));
 }
 
 /**

@@ -11,6 +11,7 @@
  */
 
 import { lookup, sourceAddress } from "./node_addresses.ts";
+import { withBuiltins } from "./node_builtin.ts";
 import { connectSocket } from "./node_socket.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -19,7 +20,8 @@ const abilities = { prefersDirectTls: true };
 /** The adapter for Bun. */
 export const runtime: Runtime = {
   name: "bun",
-  connect: (...dialling) => connectSocket(...dialling, abilities),
-  lookup,
-  sourceAddress,
+  connect: (...dialing) =>
+    withBuiltins(() => connectSocket(...dialing, abilities)),
+  lookup: (...question) => withBuiltins(() => lookup(...question)),
+  sourceAddress: (address) => withBuiltins(() => sourceAddress(address)),
 };

@@ -27,8 +27,10 @@ import {
   attemptError,
   errorCode,
   isBrokenPipe,
+  UNKNOWN,
 } from "./attempt_error.ts";
 import { lookup as systemLookup } from "./node_addresses.ts";
+import { withBuiltins } from "./node_builtin.ts";
 import { connectSocket } from "./node_socket.ts";
 import type { Dialler, DialOptions, Runtime } from "./runtime.ts";
 
@@ -98,9 +100,16 @@ const CHUNK_SIZE = 65_536;
 /** Deno's errors that have no code, by class. */
 const CODES: Readonly<Record<string, string>> = {
   BadResource: "EBADF",
+  BrokenPipe: "ECONNRESET",
+  ConnectionAborted: "ECONNABORTED",
+  ConnectionRefused: "ECONNREFUSED",
+  ConnectionReset: "ECONNRESET",
   // After the handshake: a broken record, or an alert of the peer's.
   InvalidData: "ERR_TLS_HANDSHAKE",
   NotCapable: "EACCES",
+  NotConnected: "ENOTCONN",
+  PermissionDenied: "EACCES",
+  TimedOut: "ETIMEDOUT",
   // TLS ended without close_notify. It may be a truncation, so it must not
   // look like the end; Node and Bun do not tell and show an end.
   UnexpectedEof: "ECONNRESET",
@@ -175,7 +184,7 @@ async function connectFrom(
   ...dialing: Parameters<Runtime["connect"]>
 ): Promise<Connection> {
   try {
-    const connection = await connectSocket(...dialing);
+    const connection = await withBuiltins(() => connectSocket(...dialing));
     connection.startTls = refuseTls;
     return connection;
   } catch (error) {
@@ -412,7 +421,7 @@ function lookup(
   if (!isAllGranted() && query(host).state !== "granted") {
     return Promise.reject(notCapable(host));
   }
-  return systemLookup(hostname, family);
+  return withBuiltins(() => systemLookup(hostname, family));
 }
 
 /**
@@ -519,19 +528,21 @@ function withoutZone(hostname: string): string {
 }
 
 /** The error for a missing grant, in Deno's words. */
-function notCapable(host: string): AttemptError {
+function notCapable(host: string): Error {
   return attemptError(
     "EACCES",
     new Error(`Requires net access to ${JSON.stringify(host)}`),
   );
 }
 
-function explain(error: unknown): AttemptError {
+/** The portable form of an error of Deno's sockets. */
+export function explain(error: unknown): Error {
   const code = isBrokenPipe(error) ? "ECONNRESET" : errorCode(error);
   return attemptError(code ?? codeByText(error), error);
 }
 
-function explainTls(error: unknown): AttemptError {
+/** The same of its TLS, where what is no verdict is the handshake's failure. */
+export function explainTls(error: unknown): Error {
   const isCertificate = error instanceof Error &&
     error.message.startsWith("invalid peer certificate");
   const code = isCertificate ? "ERR_TLS_CERT" : "ERR_TLS_HANDSHAKE";
@@ -540,9 +551,9 @@ function explainTls(error: unknown): AttemptError {
 
 /** Errors of the system have a code in Deno; those of the resolver do not. */
 function codeByText(error: unknown): string {
-  if (!(error instanceof Error)) return "UNKNOWN";
+  if (!(error instanceof Error)) return UNKNOWN;
   if (error.message.startsWith("failed to lookup address information")) {
     return /temporary/i.test(error.message) ? "EAI_AGAIN" : "ENOTFOUND";
   }
-  return CODES[error.name] ?? "UNKNOWN";
+  return CODES[error.name] ?? UNKNOWN;
 }

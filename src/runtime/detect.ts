@@ -21,8 +21,8 @@ export type RuntimeName = Runtime["name"];
 
 /** The globals that tell the platforms apart. */
 export interface PlatformGlobals {
-  readonly Deno?: unknown;
-  readonly Bun?: unknown;
+  readonly Deno?: { readonly version?: { readonly deno?: string } } | undefined;
+  readonly Bun?: { readonly version?: string } | undefined;
   readonly WebSocketPair?: unknown;
   readonly navigator?: { readonly userAgent?: string } | undefined;
   readonly process?:
@@ -31,6 +31,20 @@ export interface PlatformGlobals {
 }
 
 const adapters: Record<RuntimeName, Runtime> = { deno, bun, node, workerd };
+
+/**
+ * The oldest versions that will do. Of a major version that is not here, those
+ * after the last one will, and the others will not: they lack what is used, or
+ * were never tried. workerd tells no version.
+ */
+const OLDEST: Readonly<
+  Record<RuntimeName, readonly (readonly [major: number, minor: number])[]>
+> = {
+  bun: [[1, 2]],
+  deno: [[2, 0]],
+  node: [[20, 16], [22, 3]],
+  workerd: [],
+};
 
 /** The platform's name; `undefined` where there is no adapter for it. */
 export function runtimeName(
@@ -47,12 +61,43 @@ export function runtimeName(
 /**
  * The platform's adapter.
  *
- * @throws {TypeError} when there is none.
+ * @throws {TypeError} when there is none, or the platform is too old for it.
  */
-export function detectRuntime(globals?: PlatformGlobals): Runtime {
+export function detectRuntime(
+  globals: PlatformGlobals = globalThis as PlatformGlobals,
+): Runtime {
   const name = runtimeName(globals);
-  if (name) return adapters[name];
+  if (!name) {
+    throw new TypeError(
+      "Cannot connect: TCP sockets take Deno, Bun, Node 20 or workerd",
+    );
+  }
+  const version = versionOf(name, globals);
+  if (version === undefined || !isTooOld(version, OLDEST[name])) {
+    return adapters[name];
+  }
+  const what = name[0]!.toUpperCase() + name.slice(1);
+  const oldest = OLDEST[name].map((parts) => parts.join(".")).join(" and ");
   throw new TypeError(
-    "Cannot connect: TCP sockets take Deno, Bun, Node 20 or workerd",
+    `Cannot connect: ${what} ${version} is too old, it takes ${oldest} or later`,
   );
+}
+
+/** Where a platform tells its version; each of them tells one of Node, too. */
+function versionOf(
+  name: RuntimeName,
+  { Deno, Bun, process }: PlatformGlobals,
+): string | undefined {
+  if (name === "deno") return Deno?.version?.deno;
+  return name === "bun" ? Bun?.version : process?.versions?.node;
+}
+
+function isTooOld(
+  version: string,
+  oldest: readonly (readonly [major: number, minor: number])[],
+): boolean {
+  const [major, minor] = version.split(".").map(Number) as [number, number];
+  const same = oldest.find((each) => each[0] === major);
+  if (same) return minor < same[1];
+  return oldest.some((each) => each[0] > major);
 }

@@ -3,14 +3,16 @@
  *
  * `process.getBuiltinModule` is synchronous and bundlers for other platforms
  * leave it alone, while a literal `import("node:net")` breaks their output.
- * Callers say what they use of a module; no platform type leaks out of `src/`.
+ * Deno before 2.1 and Bun before 1.2.6 lack it: there the modules are imported
+ * before they are used. Callers say what they use of a module; no platform type
+ * leaks out of `src/`.
  *
  * @module
  */
 
 /** What is used of the global `process`. */
 interface NodeProcess {
-  getBuiltinModule(name: string): unknown;
+  readonly getBuiltinModule?: (name: string) => unknown;
   readonly env: Record<string, string | undefined>;
   /** Only there with `--permission`. */
   readonly permission?: { has(scope: string): boolean };
@@ -21,9 +23,28 @@ function nodeProcess(): NodeProcess {
   return (globalThis as unknown as { process: NodeProcess }).process;
 }
 
-/** The module of that name, `T` being what is used of it. */
+/** What was imported where there is no other way; by name. */
+const imported = new Map<string, unknown>();
+
+/**
+ * The module of that name, `T` being what is used of it. For the time of
+ * {@linkcode withBuiltins} only.
+ */
 export function builtin<T>(name: string): T {
-  return nodeProcess().getBuiltinModule(name) as T;
+  const { getBuiltinModule } = nodeProcess();
+  return (getBuiltinModule?.(name) ?? imported.get(name)) as T;
+}
+
+/** Calls `use` when {@linkcode builtin} works: at once, where it always does. */
+export function withBuiltins<T>(use: () => Promise<T>): Promise<T> {
+  const hasAll = nodeProcess().getBuiltinModule || imported.size > 0;
+  return hasAll ? use() : importBuiltins().then(use);
+}
+
+async function importBuiltins(): Promise<void> {
+  const names = ["node:dgram", "node:dns", "node:fs", "node:net", "node:tls"];
+  const modules = await Promise.all(names.map((name) => import(name)));
+  names.forEach((name, index) => imported.set(name, modules[index]));
 }
 
 /** The environment variable of that name. */

@@ -25,6 +25,7 @@ import {
   errorCode,
   isBrokenPipe,
   isCertificateCode,
+  UNKNOWN,
 } from "./attempt_error.ts";
 import { builtin, isNetDenied } from "./node_builtin.ts";
 import { nodeTlsOptions } from "./node_tls_options.ts";
@@ -228,8 +229,10 @@ class Opening<T> {
     if (this.#end()) this.#reject(this.#plan.explain(error, this.#isTls));
   };
 
-  #onClose = (): void =>
-    this.#onError(new Error("The connection was closed before it was open"));
+  #onClose = (): void => {
+    const error = new Error("The connection was closed before it was open");
+    this.#onError(Object.assign(error, { code: "ECONNRESET" }));
+  };
 
   #onAbort = (): void => {
     if (this.#end()) this.#reject(this.#signal.reason);
@@ -281,7 +284,7 @@ function ignore(): void {}
  * on the certificate is the handshake's failure.
  */
 export function explainSocketError(error: unknown, isTls: boolean): Error {
-  const code = errorCode(error) ?? "ECONNRESET";
+  const code = errorCode(error) ?? UNKNOWN;
   if (isCertificateCode(code)) return attemptError("ERR_TLS_CERT", error);
   // An alert may come later: in TLS 1.3 a server that refuses the client's
   // certificate says so when the client is done already.

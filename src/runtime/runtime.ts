@@ -56,7 +56,8 @@ export interface Dialler<T> {
    *   and the SYN or handshake is cancelled, where the platform can; a
    *   connection that opens anyway is closed, never lost.
    * - Fails with an `Error` that has a portable `code` (see `attemptError`)
-   *   and the platform's error as `cause`. A failure leaves nothing open.
+   *   and the platform's error as `cause`; with the platform's error itself
+   *   where it is a mistake in a program. A failure leaves nothing open.
    */
   connect(
     endpoint: Endpoint,

@@ -126,8 +126,7 @@ async function dial(
     );
     await opening(socket, signal);
   } catch (error) {
-    // There is but one error, and refused is the most common truth.
-    throw signal.aborted ? signal.reason : attemptError("ECONNREFUSED", error);
+    throw signal.aborted ? signal.reason : explain(error);
   }
   const isTls = options.tls !== null;
   const transport = new SocketTransport(socket, isTls, hostname, remoteAddr);
@@ -274,6 +273,14 @@ class SocketTransport implements Transport {
       throw attemptError("ERR_TLS_HANDSHAKE", error);
     }
   }
+}
+
+/**
+ * The platform has but one error for a connection that does not open, and
+ * refused is the most common truth.
+ */
+export function explain(error: unknown): Error {
+  return attemptError("ECONNREFUSED", error);
 }
 
 /** Once it is open, all that goes wrong is that the connection is lost. */

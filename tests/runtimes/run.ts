@@ -16,7 +16,8 @@
 
 import { globSync } from "node:fs";
 
-import { binary, type BinaryName, install, modules, npm } from "./binaries.ts";
+import { binary, type BinaryName, install, modules } from "./binaries.ts";
+import { installPackage } from "./packed.ts";
 import { Crash, Failure, killAll, run, type RunOptions } from "./child.ts";
 
 /** The text of what was found, for the summary line; throws when it fails. */
@@ -216,10 +217,7 @@ async function checkConsumer(): Promise<string> {
   await prepare();
   const dir = await Deno.makeTempDir();
   try {
-    const tarball = `${dir}/package.tgz`;
-    await deno("pack", "--allow-dirty", `--output=${tarball}`);
-    await npm(dir, "init", "--yes", "--init-type=module");
-    await npm(dir, "install", "--offline", tarball);
+    await installPackage(dir);
     await compile(dir, "consumer.ts", ["ES2022", "DOM"]);
     await compile(dir, "using.ts", ["ES2022", "ESNext.Disposable", "DOM"]);
     return "";

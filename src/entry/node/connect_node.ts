@@ -24,6 +24,8 @@ import {
   type Settings,
   type TlsOptions,
 } from "../../options.ts";
+import { detectRuntime } from "../../runtime/detect.ts";
+import { withBuiltins } from "../../runtime/node_builtin.ts";
 import { openSocket } from "../../runtime/node_socket.ts";
 import { nodeTlsOptions } from "../../runtime/node_tls_options.ts";
 
@@ -89,12 +91,16 @@ export function raceSockets(
   const handOver = (opened: unknown) =>
     Object.assign(opened as net.Socket, { allowHalfOpen });
   const explain = (error: unknown) => error;
+  // Throws where the platform is too old, before anything starts.
+  detectRuntime();
   return raceEndpoints(
     settings,
     withTls(
       settings,
       (endpoint, signal, onTcp) =>
-        openSocket(endpoint, { ...plan, handOver, explain }, signal, onTcp),
+        withBuiltins(() =>
+          openSocket(endpoint, { ...plan, handOver, explain }, signal, onTcp)
+        ),
     ),
     (socket) => socket.destroy(),
   );

@@ -16,6 +16,7 @@ import type { Resolver } from "../../core/answer.ts";
 import type { ConnectError } from "../../errors.ts";
 import { orderEndpoints } from "../../happy_eyeballs.ts";
 import { checkOptionNames, checkOptions } from "../../options.ts";
+import { detectRuntime } from "../../runtime/detect.ts";
 
 /** Options of {@linkcode lookup}: those of `dns.lookup()` and a resolver. */
 export interface ResolverLookupOptions extends LookupOptions {
@@ -126,6 +127,8 @@ async function addresses(
   family: 4 | 6 | undefined,
   resolver: Resolver | undefined,
 ): Promise<LookupAddress[]> {
+  // Throws where the platform has no resolver.
+  if (!resolver) detectRuntime();
   try {
     const settings = checkOptions({ hostname, port: NO_PORT, resolver });
     // A literal is given back, whatever the family, as dns.lookup() does.
