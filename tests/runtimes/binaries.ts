@@ -2,23 +2,22 @@
  * The runtimes that the tests run on, each by a name.
  *
  * They are npm packages that hold the binary of one platform, so no install
- * script runs, and several versions live side by side in `binaries/`. Where a
- * version is a range, the newest of it is wanted, also on a machine that
- * fetched it long ago: npm is asked once a day, and what is there is used when
- * it cannot be reached.
+ * script runs, and several versions live side by side in `binaries/`. The newest
+ * of a line is wanted, also on a machine that fetched one long ago: npm is asked
+ * once a day, and what is there is used when it cannot be reached.
  *
  * @module
  */
 
 import { run } from "./child.ts";
 
-/** Which runtime it is, and the versions that npm may choose from. */
+/** Which runtime it is, and how its version begins. */
 const versions = {
   // The whole suite.
   node20: ["node", "20.20"],
   node24: ["node", "24"],
   node26: ["node", "26"],
-  bun: ["bun", "*"],
+  bun: ["bun", ""],
   // The oldest that will do, as README has them, and one between.
   oldest_node20: ["node", "20.16.0"],
   oldest_node22: ["node", "22.3.0"],
@@ -112,44 +111,73 @@ async function describe(name: BinaryName): Promise<string | undefined> {
 async function installBinaries(): Promise<void> {
   const own = packages[`${Deno.build.os}-${Deno.build.arch}`];
   if (!own) return;
-  const wanted = Object.entries(versions).map(([name, [kind, version]]) => [
-    name,
-    `npm:${own[kind]}@${version}`,
-  ]);
   await Deno.mkdir(folder, { recursive: true });
-  await Deno.writeTextFile(
-    `${folder}/package.json`,
-    JSON.stringify({
-      private: true,
-      // Not every platform has a package of every version.
-      optionalDependencies: Object.fromEntries(wanted),
-    }),
-  );
-  await npmInstall(folder, new Date().toISOString().slice(0, 10));
+  const today = new Date().toISOString().slice(0, 10);
+  const lastDay = await Deno.readTextFile(`${folder}/day`).catch(() => "");
+  if (lastDay !== today) {
+    await chooseVersions(own);
+    await Deno.writeTextFile(`${folder}/day`, today);
+  }
+  await npmInstall(folder);
   // The oldest package of Deno has it without.
   const deno = await binary("oldest_deno");
   if (deno) await Deno.chmod(deno, 0o755);
 }
 
-/**
- * Installs what `package.json` in `dir` names, unless that was done before. On
- * another `day` the newest is looked for, if npm can be reached.
- */
-export async function npmInstall(dir: string, day = ""): Promise<void> {
+/** Writes down which versions are to be installed. */
+async function chooseVersions(own: Readonly<Record<Kind, string>>) {
+  const manifest = `${folder}/package.json`;
+  try {
+    const known: Partial<Record<Kind, readonly string[]>> = {};
+    for (const [kind, name] of Object.entries(own)) {
+      known[kind as Kind] = await publishedVersions(name);
+    }
+    const chosen = Object.entries(versions).flatMap(
+      ([name, [kind, wanted]]) => {
+        const version = newest(known[kind]!, wanted);
+        return version ? [[name, `npm:${own[kind]}@${version}`]] : [];
+      },
+    );
+    await Deno.writeTextFile(
+      manifest,
+      JSON.stringify({
+        private: true,
+        dependencies: Object.fromEntries(chosen),
+      }),
+    );
+  } catch (error) {
+    if (!await isThere(manifest)) throw error;
+    console.log("npm cannot be reached: going on with what is there");
+  }
+}
+
+async function publishedVersions(name: string): Promise<readonly string[]> {
+  // Who has what it takes does not wait for a registry.
+  const args = ["view", name, "versions", "--json", "--fetch-retries=0"];
+  const versions: unknown = JSON.parse(await npm(folder, ...args));
+  if (Array.isArray(versions)) return versions;
+  throw new Error(`npm knows no versions of ${name}`);
+}
+
+/** The newest release of those that begin with the parts of `wanted`. */
+function newest(
+  versions: readonly string[],
+  wanted: string,
+): string | undefined {
+  const { compare } = new Intl.Collator("en", { numeric: true });
+  return versions.filter((version) => /^[\d.]+$/.test(version))
+    .filter((version) => `${version}.`.startsWith(wanted && `${wanted}.`))
+    .sort(compare).at(-1);
+}
+
+/** Installs what `package.json` in `dir` names, unless that was done before. */
+export async function npmInstall(dir: string): Promise<void> {
   const wanted = await Deno.readTextFile(`${dir}/package.json`);
   const stamp = `${dir}/node_modules/.installed`;
-  const present = await Deno.readTextFile(stamp).catch(() => "");
-  if (present === wanted + day) return;
-  const isThere = present.startsWith(wanted);
+  if (await Deno.readTextFile(stamp).catch(() => "") === wanted) return;
   console.log(`Fetching from npm into ${dir}`);
-  try {
-    await npm(dir, isThere ? "update" : "install");
-  } catch (error) {
-    if (!isThere) throw error;
-    console.log("npm cannot be reached: going on with what is there");
-    return;
-  }
-  await Deno.writeTextFile(stamp, wanted + day);
+  await npm(dir, "install");
+  await Deno.writeTextFile(stamp, wanted);
 }
 
 /** Runs npm in a directory. */

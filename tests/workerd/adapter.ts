@@ -11,6 +11,7 @@ import {
   assertEquals,
   assertInstanceOf,
   assertMatch,
+  assertNotEquals,
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
@@ -139,7 +140,6 @@ test("connect() on workerd fails with ECONNREFUSED and the platform's words", as
   const { port } = await loopback.refusing("127.0.0.1");
   const options: ConnectOptions[] = [
     { hostname: "127.0.0.1", port },
-    { hostname: "fe80::1%lo", port },
     { hostname: "name.invalid", port },
     { hostname: "localhost", port: expired.port, tls: true },
     { hostname: "localhost", port: plain.port, tls: true },
@@ -154,6 +154,14 @@ test("connect() on workerd fails with ECONNREFUSED and the platform's words", as
   }
   await expired.server[Symbol.asyncDispose]();
   await plain.server[Symbol.asyncDispose]();
+});
+
+test("connect() on workerd blames no network for an address that the platform cannot read", async () => {
+  const connecting = connect({ hostname: "fe80::1%lo", port: 9 });
+  const error = await assertRejects(() => connecting, ConnectError);
+  assertInstanceOf(error.cause, TypeError);
+  assertMatch(error.message, /\[fe80::1%lo\] Specified address/);
+  assertNotEquals(error.code, "ECONNREFUSED");
 });
 
 /** It passes for a certificate, and for a key. */
