@@ -210,11 +210,13 @@ function resources(): { sockets: number; active: string[] } {
 
 /**
  * How many sockets this process has, but for those of the pipes to children.
- * Deno lets nobody read `/proc` who has not every permission, but `ls` may.
+ * Deno lets nobody read `/proc` who has not every permission, but `ls` may. It
+ * complains of descriptors that the threads of the resolver close meanwhile.
  */
 function sockets(): number {
   if (!isLinux) return 0;
-  const script = `ls -l /proc/${process.pid}/fd && cat /proc/net/unix`;
+  const script =
+    `ls -l /proc/${process.pid}/fd 2> /dev/null; cat /proc/net/unix`;
   const output = execFileSync("sh", ["-c", script], { encoding: "utf8" });
   const [open, unix] = output.split("Num ") as [string, string];
   const pipes = new Set(unix.split(/\s+/));
