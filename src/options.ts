@@ -126,6 +126,14 @@ export interface TlsOptions {
   readonly cert?: string | undefined;
   /** The private key of {@linkcode TlsOptions.cert} (PEM). Not on Deno. */
   readonly key?: string | undefined;
+  /**
+   * `false` does a full handshake each time and keeps no TLS session for the
+   * next one. Else, on Node and Bun, a connection resumes the session of an
+   * earlier one with the same name, port and TLS options.
+   *
+   * @default sessions are resumed on Node and Bun
+   */
+  readonly session?: false | undefined;
 }
 
 /** Options of `connect()`. */
@@ -326,9 +334,11 @@ export function checkDialOptions(
  */
 export function checkTlsOptions(options: TlsOptions): TlsOptions {
   check("connect: tls", "an object", options, isObject(options));
-  const { serverName, alpnProtocols, caCerts, cert, key } = options;
+  const { serverName, alpnProtocols, caCerts, cert, key, session } = options;
   checkText("tls.cert", cert);
   checkText("tls.key", key);
+  const isRight = session === undefined || session === false;
+  check("connect: tls.session", "false", session, isRight);
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError("Cannot connect: tls.cert and tls.key go together");
   }
@@ -348,6 +358,7 @@ export function checkTlsOptions(options: TlsOptions): TlsOptions {
     ),
     cert,
     key,
+    session,
   };
 }
 

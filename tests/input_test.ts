@@ -295,6 +295,9 @@ refuses("wrong TLS options", TypeError, [
     { tls: { caCerts: [5] } },
     "tls.caCerts must be an array of PEM certificates, got 5",
   ],
+  [{ tls: { session: true } }, "tls.session must be false, got true"],
+  [{ tls: { session: null } }, "tls.session must be false, got null"],
+  [{ tls: { session: "x" } }, 'tls.session must be false, got "x"'],
   [{ tls: { cert: "PEM" } }, "tls.cert and tls.key go together"],
   [{ tls: { key: "PEM" } }, "tls.cert and tls.key go together"],
   [

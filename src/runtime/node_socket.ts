@@ -29,6 +29,11 @@ import {
 } from "./attempt_error.ts";
 import { builtin, isNetDenied } from "./node_builtin.ts";
 import { nodeTlsOptions } from "./node_tls_options.ts";
+import {
+  type ResumableSocket,
+  sharedSessions,
+  type TlsSessions,
+} from "./node_tls_sessions.ts";
 import type { DialOptions } from "./runtime.ts";
 
 /**
@@ -64,7 +69,7 @@ interface NetModule {
 
 /** What is used of `node:tls`. */
 interface TlsModule {
-  connect(options: Record<string, unknown>): NodeSocket;
+  connect(options: Record<string, unknown>): NodeSocket & ResumableSocket;
 }
 
 /** How `node:net` hands over what it reads without making a chunk of it. */
@@ -88,6 +93,8 @@ export interface SocketPlan<T> {
   readonly tls: (() => Record<string, unknown>) | null;
   /** Sees each socket when it is made: the one of TCP, then the one of TLS. */
   watch?(socket: NodeSocket, isTls: boolean): void;
+  /** Where TLS sessions are kept. @default those that all share */
+  readonly sessions?: TlsSessions | undefined;
   /** Makes the result of an open socket; from here on it owns the socket. */
   handOver(socket: NodeSocket): T;
   /** Makes the rejection of the platform's error. */
@@ -126,6 +133,7 @@ class Opening<T> {
   readonly #reject: (reason: unknown) => void;
   /** TCP, then TLS on top, which owns both. */
   #socket: NodeSocket | undefined;
+  #port = 0;
   #isTls = false;
   #isDecided = false;
 
@@ -146,6 +154,7 @@ class Opening<T> {
   /** Begins with TCP. */
   connect(endpoint: Endpoint): void {
     const { tls, isDirect } = this.#plan;
+    this.#port = endpoint.port;
     try {
       if (tls && isDirect) this.#connectDirectly(endpoint, tls());
       else this.#listen(connectTcp(endpoint, this.#plan), "connect");
@@ -155,9 +164,10 @@ class Opening<T> {
     }
   }
 
-  /** Begins with TLS, on a socket that is connected. */
-  upgrade(tcp: NodeSocket): void {
+  /** Begins with TLS, on a socket that is connected to this port. */
+  upgrade(tcp: NodeSocket, port: number): void {
     this.#socket = tcp;
+    this.#port = port;
     this.#onOpened();
   }
 
@@ -194,9 +204,7 @@ class Opening<T> {
 
   /** TLS from the start, whose socket tells when TCP is up. */
   #connectDirectly(endpoint: Endpoint, tls: Record<string, unknown>): void {
-    const tcp = tcpOptions(endpoint, this.#plan);
-    const { connect } = builtin<TlsModule>("node:tls");
-    const socket = connect({ ...tls, ...tcp });
+    const socket = this.#shake(tls, tcpOptions(endpoint, this.#plan));
     const onConnect = () => {
       socket.off("connect", onConnect);
       this.#isTls = true;
@@ -210,11 +218,24 @@ class Opening<T> {
     this.#isTls = true;
     this.#onTcp();
     if (this.#isDecided) return;
-    const { connect } = builtin<TlsModule>("node:tls");
-    const socket = connect({ ...options(), socket: tcp });
+    const socket = this.#shake(options(), { socket: tcp });
     this.#unlisten(tcp, "connect");
     tcp.on("error", ignore);
     this.#listen(socket, "secureConnect");
+  }
+
+  /** Begins a handshake, with a session where one is kept for it. */
+  #shake(
+    tls: Record<string, unknown>,
+    tcp: Record<string, unknown>,
+  ): NodeSocket {
+    const { connect } = builtin<TlsModule>("node:tls");
+    const { sessions = sharedSessions() } = this.#plan;
+    const resumption = sessions.begin(tls, this.#port);
+    const session = resumption?.session;
+    const socket = connect({ ...tls, ...session && { session }, ...tcp });
+    resumption?.watch(socket);
+    return socket;
   }
 
   #handOver(socket: NodeSocket): void {
@@ -452,7 +473,8 @@ class SocketTransport implements Transport {
         explain: explainSocketError,
       };
       const { signal } = this.#handshake = new AbortController();
-      new Opening(plan, signal, ignore, resolve, reject).upgrade(tcp);
+      new Opening(plan, signal, ignore, resolve, reject)
+        .upgrade(tcp, this.remoteAddr.port);
     });
   }
 

@@ -14,7 +14,7 @@ import { builtin, environment } from "./node_builtin.ts";
 
 /** What is used of `node:tls`. */
 interface TlsModule {
-  createSecureContext(options: Record<string, unknown>): unknown;
+  createSecureContext(options: Record<string, unknown>): object;
   readonly rootCertificates: readonly string[];
   /** Since Node 22.15. */
   getCACertificates?(type: "default"): readonly string[];
@@ -35,7 +35,7 @@ export function nodeTlsOptions(
   hostname: string,
   options: TlsOptions,
 ): Record<string, unknown> {
-  const { caCerts, alpnProtocols, cert, key } = options;
+  const { caCerts, alpnProtocols, cert, key, session } = options;
   // Certificates know no zone ids.
   const name = (options.serverName ?? hostname).replace(/%.*$/, "");
   const isIp = builtin<NetModule>("node:net").isIP(name) !== 0;
@@ -44,6 +44,7 @@ export function nodeTlsOptions(
     // Verified and sent; an IP address is verified by `host` and never sent.
     servername: isIp ? "" : name,
     ALPNProtocols: alpnProtocols,
+    session,
     ...caCerts?.length
       ? { secureContext: contextWithRoots(caCerts, cert, key) }
       : { cert, key },
@@ -62,9 +63,18 @@ function contextWithRoots(
   if (lastContext?.id !== id) {
     const ca = [...platformRoots(), ...caCerts];
     const { createSecureContext } = builtin<TlsModule>("node:tls");
-    lastContext = { id, context: createSecureContext({ ca, cert, key }) };
+    const context = createSecureContext({ ca, cert, key });
+    contents.set(context, id);
+    lastContext = { id, context };
   }
   return lastContext.context;
+}
+
+const contents = new WeakMap<object, string>();
+
+/** What a context was made of, if it was made here. */
+export function contextContent(context: object): string | undefined {
+  return contents.get(context);
 }
 
 /**

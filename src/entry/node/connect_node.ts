@@ -28,6 +28,7 @@ import { detectRuntime } from "../../runtime/detect.ts";
 import { withBuiltins } from "../../runtime/node_builtin.ts";
 import { openSocket } from "../../runtime/node_socket.ts";
 import { nodeTlsOptions } from "../../runtime/node_tls_options.ts";
+import type { TlsSessions } from "../../runtime/node_tls_sessions.ts";
 
 /** What becomes of a socket, beside where it goes. */
 export interface SocketSettings {
@@ -36,6 +37,8 @@ export interface SocketSettings {
   readonly allowHalfOpen: boolean;
   /** Makes the options of `tls.connect()`; `null` for plain TCP. */
   readonly tls: (() => Record<string, unknown>) | null;
+  /** Where TLS sessions are kept. @default those of `connect()` */
+  readonly sessions?: TlsSessions | undefined;
 }
 
 /**
