@@ -181,6 +181,7 @@ const TLS_NAMES: Names<{ [K in keyof TlsOptions as `tls.${K}`]: unknown }> = {
   "tls.caCerts": 1,
   "tls.cert": 1,
   "tls.key": 1,
+  "tls.session": 1,
 };
 
 /** Checked options with every default filled in. */

@@ -29,7 +29,7 @@ import {
   staticResolver,
   type TlsOptions,
 } from "../mod.ts";
-import { connectNode } from "../src/entry/node.ts";
+import { connectNode, createConnection } from "../src/entry/node.ts";
 import { CONNECTION_ATTEMPT_DELAY } from "../src/options.ts";
 import { TlsSessions } from "../src/runtime/node_tls_sessions.ts";
 import { certificate } from "./certs/read.ts";
@@ -275,6 +275,78 @@ test("a handshake that resumes leaves no listener but that for its tickets", asy
     assertEquals(count("session"), resumes ? 1 : 0);
     await once(socket.resume(), "end");
     socket.destroy();
+  }
+});
+
+/** Requests that end with their first byte, for the greeting is no HTTP. */
+async function ask(options: https.RequestOptions): Promise<void> {
+  const request = https.get({
+    host: "127.0.0.1",
+    servername: "example.test",
+    ca,
+    ...options,
+  });
+  await once(request, "error");
+}
+
+test("createConnection() resumes for an https.Agent, as that itself does", async () => {
+  const hooks: Record<string, typeof createConnection> = {
+    plain: createConnection,
+    // It does not know who asks.
+    wrapped: (options, callback) => createConnection({ ...options }, callback),
+  };
+  for (const [name, hook] of Object.entries(hooks)) {
+    for (const version of versions) {
+      await using server = await serve({ maxVersion: version });
+      const { port, reused } = server;
+      const agent = Object.assign(new https.Agent(), {
+        createConnection: hook,
+      });
+      for (const path of ["/a", "/b", "/c"]) await ask({ port, agent, path });
+      assertEquals(reused, [false, resumes, resumes], `${name} ${version}`);
+    }
+  }
+});
+
+test("createConnection() keeps the sessions of each agent apart", async () => {
+  await using server = await serve({ maxVersion: "TLSv1.2" });
+  const { port, reused } = server;
+  const agent = (options?: https.AgentOptions) =>
+    Object.assign(new https.Agent(options), { createConnection });
+  const [one, other, none] = [
+    agent(),
+    agent(),
+    agent({ maxCachedSessions: 0 }),
+  ];
+  for (const agent of [one, other, none, none]) await ask({ port, agent });
+  // Without an agent nobody keeps them.
+  const own = { port, createConnection } as https.RequestOptions;
+  for (let times = 0; times < 2; times++) await ask(own);
+  assertEquals(reused, [false, false, false, false, false, false]);
+  for (const agent of [one, other]) await ask({ port, agent });
+  assertEquals(reused.slice(6), [resumes, resumes]);
+});
+
+test("createConnection() resumes for nobody who asks for other trust", async () => {
+  const checkServerIdentity = () => undefined;
+  for (const version of versions) {
+    await using server = await serve({ maxVersion: version });
+    const { port, reused } = server;
+    const agent = Object.assign(new https.Agent(), { createConnection });
+    const others: https.RequestOptions[] = [
+      {},
+      { servername: "localhost" },
+      { rejectUnauthorized: false },
+      { ca: [ca, client] },
+      { cert: client, key: clientKey },
+      { checkServerIdentity },
+      { checkServerIdentity },
+      { ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256" },
+      { minVersion: version },
+      { ecdhCurve: "P-256" },
+    ];
+    for (const other of others) await ask({ port, agent, ...other });
+    assertEquals(reused, others.map(() => false), version);
   }
 });
 

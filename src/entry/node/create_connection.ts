@@ -16,6 +16,7 @@ import tls from "node:tls";
 
 import type { HappyEyeballsOptions } from "../../options.ts";
 import { nodeTlsOptions } from "../../runtime/node_tls_options.ts";
+import { TlsSessions } from "../../runtime/node_tls_sessions.ts";
 import {
   isRaced,
   RacingSocket,
@@ -71,6 +72,7 @@ export type CreateConnectionCallback = (
 
 /** What Node's HTTP client and undici add to the options by themselves. */
 interface RequestOptions extends CreateConnectionOptions {
+  readonly agent?: unknown;
   readonly _defaultAgent?: { readonly protocol?: string } | undefined;
   readonly lookup?: net.LookupFunction | undefined;
   readonly localPort?: number | undefined;
@@ -109,7 +111,9 @@ export function createConnection(
   callback?: CreateConnectionCallback,
 ): net.Socket {
   const isSecure = protocolOf(this, options) === "https:";
-  const socket = isSecure ? connectTls(options) : connectPlain(options);
+  const socket = isSecure
+    ? connectTls(options, agentSessions(this, options))
+    : connectPlain(options);
   if (callback) {
     callWhenOpen(socket, isSecure ? "secureConnect" : "connect", callback);
   }
@@ -128,8 +132,29 @@ function connectPlain(options: RequestOptions): net.Socket {
   return socket.connect(target as unknown as Target);
 }
 
+const kept = new WeakMap<object, TlsSessions>();
+
+/** The sessions of the agent that asks, if one does; it may be said in two places. */
+function agentSessions(
+  caller: unknown,
+  { agent }: RequestOptions,
+): TlsSessions | undefined {
+  for (const asks of [caller, agent] as { maxCachedSessions?: unknown }[]) {
+    // The type of `https.Agent` does not have it.
+    const most = asks?.maxCachedSessions;
+    if (typeof most !== "number") continue;
+    const sessions = kept.get(asks) ?? new TlsSessions(most);
+    kept.set(asks, sessions);
+    return sessions;
+  }
+  return undefined;
+}
+
 /** As `tls.connect()`. */
-function connectTls(options: RequestOptions): tls.TLSSocket {
+function connectTls(
+  options: RequestOptions,
+  sessions: TlsSessions | undefined,
+): tls.TLSSocket {
   const path = options.path ?? options.socketPath;
   const socket = options.httpSocket ?? options.socket;
   const target = { ...withHost(options, 443), path };
@@ -138,12 +163,13 @@ function connectTls(options: RequestOptions): tls.TLSSocket {
   const { servername } = plan(target);
   if (socket || !isRaced(target, raceOptions)) {
     refuseUnguarded(raceOptions);
-    return tls.connect({ ...target, servername, socket } as never);
+    return connectAlone({ ...target, servername, socket }, sessions);
   }
   const { socket: racing } = racingTlsSocket(RacingTlsSocket, {
     target,
     options: raceOptions,
     plan,
+    sessions,
     tlsOptions: { ...options, servername } as tls.ConnectionOptions,
   });
   if (options.noDelay) racing.setNoDelay(true);
@@ -151,6 +177,20 @@ function connectTls(options: RequestOptions): tls.TLSSocket {
     racing.setKeepAlive(true, options.keepAliveInitialDelay);
   }
   return racing;
+}
+
+/** Without a race, but with a session where the agent has one. */
+function connectAlone(
+  options: Record<string, unknown>,
+  sessions: TlsSessions | undefined,
+): tls.TLSSocket {
+  const resumption = sessions?.begin(options, Number(options["port"]));
+  const session = resumption?.session;
+  const socket = tls.connect(
+    { ...options, ...session && { session } } as never,
+  );
+  resumption?.watch(socket);
+  return socket;
 }
 
 /** Whether TLS is meant is said in one of three places. */

@@ -12,6 +12,7 @@
 import net from "node:net";
 import tls from "node:tls";
 
+import type { TlsSessions } from "../../runtime/node_tls_sessions.ts";
 import { connectOptionsOf } from "./adopt.ts";
 import {
   isPlain,
@@ -106,11 +107,13 @@ export function remember(
  */
 export function racingTlsSocket(
   Class: typeof tls.TLSSocket,
-  { target, options, plan, tlsOptions, callback }: {
+  { target, options, plan, tlsOptions, sessions, callback }: {
     readonly target?: Target;
     readonly options: RaceOptions;
     readonly plan: TlsPlan;
     readonly tlsOptions: tls.ConnectionOptions;
+    /** Where sessions are kept. @default nowhere, as `tls.connect()` */
+    readonly sessions?: TlsSessions | undefined;
     readonly callback?: (() => void) | undefined;
   },
 ): { readonly socket: tls.TLSSocket; readonly race: SocketRace } {
@@ -118,10 +121,7 @@ export function racingTlsSocket(
   // One for all attempts; and what is wrong with it is known at once.
   const secureContext = tlsOptions.secureContext ??
     tls.createSecureContext({ ciphers: tls.DEFAULT_CIPHERS, ...tlsOptions });
-  const race = new SocketRace(
-    options,
-    (target) => ({ ...plan(target), secureContext }),
-  );
+  const race = new SocketRace(options, plan, { secureContext, sessions });
   const aim = target ?? { host: "localhost", port: 1 };
   const socket = tls.connect({
     ...tlsOptions,

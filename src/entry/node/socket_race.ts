@@ -30,6 +30,10 @@ import {
   type Settings,
 } from "../../options.ts";
 import { openSocket, type SocketPlan } from "../../runtime/node_socket.ts";
+import type {
+  Resumption,
+  TlsSessions,
+} from "../../runtime/node_tls_sessions.ts";
 import {
   adopt,
   canAdopt,
@@ -85,6 +89,12 @@ export type Target = net.TcpSocketConnectOpts & {
 /** Makes what `tls.connect()` is given for each attempt. */
 export type TlsPlan = (target: Target) => tls.ConnectionOptions;
 
+/** What the handshakes of all attempts share. */
+export interface SharedTls {
+  readonly secureContext: tls.SecureContext;
+  readonly sessions: TlsSessions | undefined;
+}
+
 /** An attempt under way. */
 interface Opening {
   readonly endpoint: Endpoint;
@@ -92,6 +102,8 @@ interface Opening {
   readonly sockets: net.Socket[];
   /** What is wrong with the name in the certificate, where that is allowed. */
   identityError: Error | undefined;
+  /** The part in the TLS sessions that are kept. */
+  resumption: Resumption | undefined;
 }
 
 /** What an attempt has opened. */
@@ -106,6 +118,7 @@ export class SocketRace {
 
   readonly #options: RaceOptions;
   readonly #tls: TlsPlan | null;
+  readonly #shared: SharedTls | undefined;
   readonly #attempts = new AbortController();
   /** The sockets of attempts under way. */
   readonly #opened = new Set<net.Socket>();
@@ -119,9 +132,14 @@ export class SocketRace {
   /** Who has heard of the first TCP connection for TLS. */
   #told: (() => void)[] | undefined;
 
-  constructor(options: RaceOptions, tls: TlsPlan | null) {
+  constructor(
+    options: RaceOptions,
+    tls: TlsPlan | null,
+    shared?: SharedTls,
+  ) {
     this.#options = options;
     this.#tls = tls;
+    this.#shared = shared;
   }
 
   /** Goes for `target` as soon as the platform has asked for an address. */
@@ -206,7 +224,12 @@ export class SocketRace {
     onTcp: () => void,
   ): Promise<Opened> {
     const { address, family, port } = endpoint;
-    const opened: Opening = { endpoint, sockets: [], identityError: undefined };
+    const opened: Opening = {
+      endpoint,
+      sockets: [],
+      identityError: undefined,
+      resumption: undefined,
+    };
     this.#announce(endpoint);
     try {
       const socket = await openSocket(
@@ -218,6 +241,7 @@ export class SocketRace {
           onTcp();
         },
       );
+      opened.resumption?.done(socket as tls.TLSSocket);
       return { ...opened, socket };
     } catch (error) {
       if (!signal.aborted) {
@@ -241,8 +265,14 @@ export class SocketRace {
         const options = makeOptions(target);
         const { checkServerIdentity: check = tls.checkServerIdentity } =
           options;
+        const { secureContext, sessions } = this.#shared ?? {};
+        const { port } = opening.endpoint;
+        opening.resumption = sessions?.begin({ ...options }, port);
+        const session = opening.resumption?.session;
         return {
           ...options,
+          secureContext,
+          ...session && { session },
           checkServerIdentity: (...about: Parameters<typeof check>) =>
             opening.identityError = check(...about),
         };
@@ -297,7 +327,7 @@ export class SocketRace {
       .filter((listener) => listeners.has(listener)) as (() => void)[];
   }
 
-  #win({ socket, endpoint, identityError }: Opened): void {
+  #win({ socket, endpoint, identityError, resumption }: Opened): void {
     const { socket: waiting } = this.#waiting!;
     if (this.#attempts.signal.aborted || !waiting.connecting) {
       socket.destroy();
@@ -310,6 +340,8 @@ export class SocketRace {
       return withShadow(waiting, "emit", done);
     }
     this.verdict = { error: identityError };
+    // Tickets may come before it takes over, and after.
+    resumption?.keepFrom(waiting as tls.TLSSocket, true);
     const told = this.#told ?? [];
     for (const listener of told) waiting.off("connect", listener);
     waiting.once("connect", () => {
