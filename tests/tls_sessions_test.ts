@@ -16,12 +16,7 @@ import net from "node:net";
 import process from "node:process";
 import tls from "node:tls";
 
-import {
-  assert,
-  assertEquals,
-  assertRejects,
-  assertStrictEquals,
-} from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 
 import {
   connect,
@@ -29,7 +24,13 @@ import {
   staticResolver,
   type TlsOptions,
 } from "../mod.ts";
-import { connectNode, createConnection } from "../src/entry/node.ts";
+import {
+  connectNode,
+  type Connector,
+  connector,
+  type ConnectorTarget,
+  createConnection,
+} from "../src/entry/node.ts";
 import { CONNECTION_ATTEMPT_DELAY } from "../src/options.ts";
 import { TlsSessions } from "../src/runtime/node_tls_sessions.ts";
 import { certificate } from "./certs/read.ts";
@@ -62,7 +63,7 @@ async function serve(
     key: certificate("server_key"),
     ca,
     ticketKeys,
-    ALPNProtocols: ["a", "b"],
+    ALPNProtocols: ["a", "b", "http/1.1", "h2"],
     ...options,
   };
   const listener = tls.createServer(context, (socket) => {
@@ -347,6 +348,78 @@ test("createConnection() resumes for nobody who asks for other trust", async () 
     ];
     for (const other of others) await ask({ port, agent, ...other });
     assertEquals(reused, others.map(() => false), version);
+  }
+});
+
+/** Whether undici's connection to that server would resume. */
+async function dial(
+  connect: Connector,
+  { port, reused }: Server,
+  target: Partial<ConnectorTarget> = {},
+): Promise<boolean | undefined> {
+  const socket = await new Promise<net.Socket>((resolve, reject) => {
+    connect({
+      protocol: "https:",
+      hostname: "127.0.0.1",
+      port,
+      ...target,
+    }, (...[error, socket]) => error ? reject(error) : resolve(socket));
+  });
+  await once(socket.resume(), "end");
+  socket.destroy();
+  return reused.at(-1);
+}
+
+test("connector() keeps its sessions for itself, for so many servers", async () => {
+  for (const version of versions) {
+    const server = { maxVersion: version };
+    await using one = await serve(server);
+    await using other = await serve(server);
+    const connect = connector({ ca });
+    assertEquals(await dial(connect, one), false);
+    assertEquals(await dial(connect, one), resumes);
+    assertEquals(await dial(connector({ ca }), one), false);
+    const few = connector({ ca, maxCachedSessions: 1 });
+    assertEquals(await dial(few, one), false);
+    assertEquals(await dial(few, one), resumes);
+    assertEquals(await dial(few, other), false);
+    assertEquals(await dial(few, one), false);
+    const none = connector({ ca, maxCachedSessions: 0 });
+    assertEquals(await dial(none, one), false);
+    assertEquals(await dial(none, one), false);
+  }
+});
+
+test("connector() resumes for no target with other trust", async () => {
+  const targets: Partial<ConnectorTarget>[] = [
+    {},
+    { servername: "example.test" },
+    { servername: "localhost" },
+    { allowH2: true },
+  ];
+  for (const version of versions) {
+    await using server = await serve({
+      maxVersion: version,
+    });
+    const connect = connector({ ca, family: 4 });
+    for (const isAgain of [false, resumes]) {
+      for (const target of targets) {
+        assertEquals(await dial(connect, server, target), isAgain);
+      }
+    }
+  }
+});
+
+test("connector() resumes on a socket that is there already", async () => {
+  for (const version of versions) {
+    await using server = await serve({ maxVersion: version });
+    const connect = connector({ ca });
+    for (const isReused of [false, resumes]) {
+      const httpSocket = net.connect(server.port, "127.0.0.1");
+      await once(httpSocket, "connect");
+      const target = { hostname: "example.test", httpSocket };
+      assertEquals(await dial(connect, server, target), isReused);
+    }
   }
 });
 

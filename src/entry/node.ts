@@ -15,6 +15,13 @@
 
 export { connectNode } from "./node/connect_node.ts";
 export {
+  type Connector,
+  connector,
+  type ConnectorCallback,
+  type ConnectorOptions,
+  type ConnectorTarget,
+} from "./node/connector.ts";
+export {
   createConnection,
   type CreateConnectionCallback,
   type CreateConnectionOptions,

@@ -121,6 +121,19 @@ export function openSocket<T>(
   });
 }
 
+/** TLS on a socket that is connected to this port; else the same. */
+export function upgradeSocket<T>(
+  tcp: NodeSocket,
+  port: number,
+  plan: SocketPlan<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    new Opening(plan, signal, ignore, resolve, reject).upgrade(tcp, port);
+  });
+}
+
 /**
  * A socket from its creation to its hand-over. Callbacks, not async functions:
  * every connect pays for each promise here.
@@ -168,6 +181,7 @@ class Opening<T> {
   upgrade(tcp: NodeSocket, port: number): void {
     this.#socket = tcp;
     this.#port = port;
+    this.#signal.addEventListener("abort", this.#onAbort);
     this.#onOpened();
   }
 
@@ -466,16 +480,13 @@ class SocketTransport implements Transport {
     }
     tcp.off("data", this.#onData);
     tcp.off("end", this.#onEnd);
-    return new Promise((resolve, reject) => {
-      const plan: SocketPlan<Transport> = {
-        tls: () => nodeTlsOptions(hostname, options),
-        handOver: (socket) => new SocketTransport(socket, this.remoteAddr),
-        explain: explainSocketError,
-      };
-      const { signal } = this.#handshake = new AbortController();
-      new Opening(plan, signal, ignore, resolve, reject)
-        .upgrade(tcp, this.remoteAddr.port);
-    });
+    const plan: SocketPlan<Transport> = {
+      tls: () => nodeTlsOptions(hostname, options),
+      handOver: (socket) => new SocketTransport(socket, this.remoteAddr),
+      explain: explainSocketError,
+    };
+    const { signal } = this.#handshake = new AbortController();
+    return upgradeSocket(tcp, this.remoteAddr.port, plan, signal);
   }
 
   /** Takes what was read into a buffer of ours; tells whether to read on. */

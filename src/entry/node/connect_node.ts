@@ -35,6 +35,8 @@ export interface SocketSettings {
   readonly noDelay: boolean;
   readonly keepAlive: boolean;
   readonly allowHalfOpen: boolean;
+  /** What `net.connect()` is given beside that. */
+  readonly more?: Record<string, unknown>;
   /** Makes the options of `tls.connect()`; `null` for plain TCP. */
   readonly tls: (() => Record<string, unknown>) | null;
   /** Where TLS sessions are kept. @default those of `connect()` */
