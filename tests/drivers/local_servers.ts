@@ -54,6 +54,7 @@ const servers: Partial<Record<keyof typeof ports, net.Server>> = {
     (socket) => serve(socket, kafka(ports.kafkas)),
   ),
 };
+servers.http!.on("connect", tunnel);
 for (const server of [servers.http, servers.https]) {
   new WebSocketServer({ server }).on("connection", (socket: net.Socket) => {
     // deno-lint-ignore no-explicit-any -- the WebSocket of `ws`
@@ -73,6 +74,16 @@ for (const [service, server] of Object.entries(servers)) {
 }
 console.log("ready");
 process.stdin.on("end", () => process.exit()).resume();
+
+/** Is a proxy to the ports of this machine. */
+function tunnel({ url }: http.IncomingMessage, client: net.Socket): void {
+  const server = net.connect(Number(url!.split(":").at(-1)), "127.0.0.1");
+  server.on("error", () => client.destroy());
+  server.once("connect", () => {
+    client.write("HTTP/1.1 200 Connection established\r\n\r\n");
+    client.pipe(server).pipe(client);
+  });
+}
 
 /** Begins an SMTP session. */
 function greet(socket: net.Socket, offersTls: boolean): void {

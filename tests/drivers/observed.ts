@@ -44,6 +44,11 @@ export function createConnection(
 }
 
 /** As in `./node`. */
+export function connector(options: door.ConnectorOptions = {}): door.Connector {
+  return door.connector({ ...options, onEvent });
+}
+
+/** As in `./node`. */
 export class LazySocket extends door.LazySocket {
   /** With our listener. */
   constructor(options: door.LazySocketOptions = {}) {
