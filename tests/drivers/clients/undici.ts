@@ -138,7 +138,16 @@ export async function abort(
 ): Promise<"http"> {
   const controller = new AbortController();
   const { signal } = controller;
-  const agent = new Agent({ connect: connector({ timeout: 50, onEvent }) });
+  let end = () => {};
+  const ended = new Promise<void>((resolve) => end = resolve);
+  const connect = connector({
+    timeout: 50,
+    onEvent(event) {
+      onEvent(event);
+      if (event.type === "end") end();
+    },
+  });
+  const agent = new Agent({ connect });
   // Here is the black hole.
   const url = `http://[::1]:${ports.http}`;
   const failed = fetch(url, { dispatcher: agent, signal })
@@ -147,5 +156,6 @@ export async function abort(
   controller.abort();
   equal((await failed).name, "AbortError");
   await agent.destroy();
+  await ended;
   return "http";
 }
