@@ -9,8 +9,9 @@
  * @module
  */
 
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 
+import { connect } from "../../mod.ts";
 import type { Case } from "./measure.ts";
 import { ours, type Subject } from "./subjects.ts";
 
@@ -27,6 +28,10 @@ export interface Server {
 
 /** Milliseconds until both processes are idle. */
 const REST = 0.2;
+/** How many tickets the server gives for a full handshake. */
+const TICKETS = 2;
+/** Milliseconds until they are there. */
+const TICKET_TIME = 3;
 /** "At least as fast", with what two measurements of the same differ by. */
 const AS_FAST = { ratio: 1.05 };
 const CHUNK_SIZE = 64 * 1024;
@@ -36,6 +41,8 @@ const MEBIBYTE = 2 ** 20;
 export function socketCases<S>(platform: Subject<S>, server: Server): Case[] {
   return [
     ...connectCases(platform, server),
+    // There nothing is resumed.
+    ..."Deno" in globalThis ? [] : [resumptionCase(server)],
     ...transferCases(platform, server),
   ];
 }
@@ -77,6 +84,41 @@ function connectCases<S>(
       (subject, signal) => subject.connectTls(ports.tls, serverName, signal),
     ),
   }];
+}
+
+/** A handshake of ours that resumes a session, beside a full one of ours. */
+function resumptionCase(server: Server): Case {
+  return {
+    name: "TLS resumed over full",
+    unit: "µs",
+    turns: 9,
+    warmUp: 10,
+    raw: () => handshakeTime(server, { session: false }),
+    ours: () => handshakeTime(server, {}),
+  };
+}
+
+/** Microseconds per handshake, for as many as there may be tickets. */
+async function handshakeTime(
+  { ports, serverName }: Server,
+  options: { session?: false },
+): Promise<number> {
+  const tls = { serverName, ...options };
+  let total = 0;
+  for (let i = 0; i <= TICKETS; i++) {
+    await rest();
+    const start = performance.now();
+    const connection = await connect({
+      hostname: "127.0.0.1",
+      port: ports.tls,
+      tls,
+    });
+    // The first one is full in any case.
+    if (i > 0) total += performance.now() - start;
+    await setTimeout(TICKET_TIME);
+    connection.close("dropped");
+  }
+  return total * 1000 / TICKETS;
 }
 
 function transferCases<S>(
