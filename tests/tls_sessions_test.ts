@@ -220,6 +220,21 @@ test("a connection whose certificate was refused leaves no session", async () =>
   }
 });
 
+test("a server that has lost its tickets gets a full handshake", async () => {
+  for (const version of versions) {
+    const { port } = await (async () => {
+      await using server = await serve({ maxVersion: version });
+      await visit(trusting(server));
+      return server;
+    })();
+    const other = { maxVersion: version, ticketKeys: Buffer.alloc(48, 8) };
+    await using server = await serve(other, { port });
+    for (let times = 0; times < 2; times++) await visit(trusting(server));
+    // The newest ticket is offered first.
+    assertEquals(server.reused, [false, resumes], version);
+  }
+});
+
 test("what one connect takes none beside it can offer", async () => {
   for (const version of versions) {
     await using server = await serve({ maxVersion: version });

@@ -183,6 +183,7 @@ const tls: TlsOptions = {
   caCerts: text === undefined ? undefined : [text],
   cert: text,
   key: text,
+  session: flag ? undefined : false,
 };
 const undefineds: ConnectOptions = {
   hostname: "example.com",
@@ -207,6 +208,8 @@ connect(undefineds);
 
 // @ts-expect-error: the port is required
 connect({ hostname: "example.com" });
+// @ts-expect-error: sessions come and go by themselves
+connect({ hostname: "example.com", port: 443, tls: { session: true } });
 // @ts-expect-error: a family is 4 or 6
 connect({ hostname: "example.com", port: 443, family: "IPv6" });
 

@@ -76,7 +76,7 @@ export interface ConnectorOptions
   maxCachedSessions?: number | null | undefined;
   /** A Unix socket or named pipe to connect to, whatever the host. */
   socketPath?: string | null | undefined;
-  /** The port where neither the client nor the protocol tells one. */
+  /** The port where the target has none. @default 443 with TLS, else 80 */
   port?: number | string | null | undefined;
   /** 0 is both. */
   family?: number | "IPv4" | "IPv6" | undefined;
@@ -104,7 +104,7 @@ export interface ConnectorTarget {
   host?: string | undefined;
   /** `"https:"` is TLS. */
   protocol: string;
-  /** @default 443 with TLS, else 80 */
+  /** The port. @default that of the options, or else 443 with TLS and 80 */
   port?: number | string | null | undefined;
   /** The name to send and to verify. @default that of `host` */
   servername?: string | null | undefined;
