@@ -19,6 +19,7 @@ import {
 import { connectDeno } from "../src/entry/deno.ts";
 import {
   connectNode,
+  connector,
   createConnection,
   LazySocket,
   lookup,
@@ -44,7 +45,33 @@ const shared = [
   "clock",
 ];
 const ofConnect = [...shared, "tls", "allowHalfOpen", "noDelay", "keepAlive"];
-const ofTls = ["serverName", "alpnProtocols", "caCerts", "cert", "key"];
+const ofTls = [
+  "serverName",
+  "alpnProtocols",
+  "caCerts",
+  "cert",
+  "key",
+  "session",
+];
+
+/** Those of undici, and of Node's sockets; TLS has more, some very short. */
+const ofConnector = [
+  // Slips of these two are as near to `sigalgs` and `localAddress`.
+  ...shared.filter((name) => !["signal", "localAddresses"].includes(name)),
+  "allowH2",
+  "preferH2",
+  "useH2c",
+  "maxCachedSessions",
+  "socketPath",
+  "timeout",
+  "keepAlive",
+  "keepAliveInitialDelay",
+  "highWaterMark",
+  "typeOfService",
+  "rejectUnauthorized",
+  "servername",
+  "checkServerIdentity",
+];
 
 interface Door {
   readonly name: string;
@@ -129,6 +156,13 @@ const doors: readonly Door[] = [
         plain.close();
       }
     },
+  },
+  {
+    name: "connector()",
+    action: "connect",
+    options: ofConnector,
+    // Nothing starts before it is called.
+    open: (options) => void connector(options),
   },
   {
     name: "lookup()",

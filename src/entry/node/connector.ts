@@ -17,13 +17,15 @@ import net from "node:net";
 import { nextTick } from "node:process";
 import type * as tls from "node:tls";
 
-import { check, checkAtLeast } from "../../core/check.ts";
+import { check, checkAtLeast, type Names } from "../../core/check.ts";
 import { after, type Clock } from "../../core/clock.ts";
 import type { HappyEyeballsEvent } from "../../events.ts";
 import {
   checkDialOptions,
+  checkOptionNames,
   checkOptions,
   type ConnectOptions,
+  HAPPY_EYEBALLS_NAMES,
   type HappyEyeballsOptions,
   LEAST_CONNECTION_ATTEMPT_DELAY,
 } from "../../options.ts";
@@ -80,6 +82,8 @@ export interface ConnectorOptions
   port?: number | string | null | undefined;
   /** 0 is both. */
   family?: number | "IPv4" | "IPv6" | undefined;
+  /** Without effect. */
+  autoSelectFamily?: boolean | undefined;
   /** Milliseconds between attempts, of which 10 is the least. */
   autoSelectFamilyAttemptTimeout?: number | undefined;
   /** The name to send and to verify. @default that of the request */
@@ -90,6 +94,14 @@ export interface ConnectorOptions
   keepAlive?: boolean | null | undefined;
   /** Milliseconds of idleness until the first probe. @default 60000 */
   keepAliveInitialDelay?: number | undefined;
+  /** Keep the writable side open after the peer's FIN. @default false */
+  allowHalfOpen?: boolean | undefined;
+  /** Passed on to `lookup`. */
+  hints?: number | undefined;
+  /** How certificates may be compressed, where Node can. */
+  certificateCompression?: readonly string[] | undefined;
+  /** Ask for a stapled OCSP answer. @default false */
+  requestOCSP?: boolean | undefined;
   /** How many bytes to buffer. @default 65536, with TLS 16384 */
   highWaterMark?: number | undefined;
   /** The IP Type of Service, where this Node can set it. */
@@ -129,6 +141,62 @@ export type Connector = (
   target: ConnectorTarget,
   callback: ConnectorCallback,
 ) => void;
+
+const NAMES: Names<ConnectorOptions> = {
+  ...HAPPY_EYEBALLS_NAMES,
+  allowH2: 1,
+  preferH2: 1,
+  useH2c: 1,
+  maxCachedSessions: 1,
+  socketPath: 1,
+  autoSelectFamily: 1,
+  autoSelectFamilyAttemptTimeout: 1,
+  localAddress: 1,
+  keepAlive: 1,
+  keepAliveInitialDelay: 1,
+  allowHalfOpen: 1,
+  highWaterMark: 1,
+  typeOfService: 1,
+  timeout: 1,
+  lookup: 1,
+  hints: 1,
+  // What decides about TLS.
+  allowPartialTrustChain: 1,
+  ALPNCallback: 1,
+  ca: 1,
+  cert: 1,
+  certificateCompression: 1,
+  checkServerIdentity: 1,
+  ciphers: 1,
+  clientCertEngine: 1,
+  crl: 1,
+  dhparam: 1,
+  ecdhCurve: 1,
+  enableTrace: 1,
+  honorCipherOrder: 1,
+  key: 1,
+  maxVersion: 1,
+  minDHSize: 1,
+  minVersion: 1,
+  passphrase: 1,
+  pfx: 1,
+  privateKeyEngine: 1,
+  privateKeyIdentifier: 1,
+  pskCallback: 1,
+  rejectUnauthorized: 1,
+  requestCert: 1,
+  requestOCSP: 1,
+  secureContext: 1,
+  secureOptions: 1,
+  secureProtocol: 1,
+  servername: 1,
+  session: 1,
+  sessionIdContext: 1,
+  sessionTimeout: 1,
+  sigalgs: 1,
+  SNICallback: 1,
+  ticketKeys: 1,
+};
 
 /** undici's default, in milliseconds. */
 const CONNECT_TIMEOUT = 10_000;
@@ -186,6 +254,7 @@ interface CheckedOptions extends ConnectorOptions {
 
 /** Refuses what is wrong, whatever the target, before there is one. */
 function checkConnectorOptions(options: ConnectorOptions): CheckedOptions {
+  checkOptionNames("connect", options, NAMES);
   const { timeout = CONNECT_TIMEOUT, localAddresses, localAddress } = options;
   checkAtLeast("connect: timeout", timeout ?? 0);
   checkMostSessions(options.maxCachedSessions ?? 0);
@@ -221,15 +290,17 @@ function raceOptions(
   { protocol, hostname, port, localAddress }: ConnectorTarget,
   options: ConnectorOptions,
 ): ConnectOptions {
-  const { lookup, autoSelectFamilyAttemptTimeout: delay } = options;
+  const { lookup, family, hints } = options;
+  const { autoSelectFamilyAttemptTimeout: delay } = options;
   const defaultPort = protocol === "https:" ? 443 : 80;
   return {
     ...options,
     hostname,
     port: Number(port || options.port || defaultPort),
-    family: net.isIP(hostname) ? undefined : familyOf(options.family),
+    family: net.isIP(hostname) ? undefined : familyOf(family),
     localAddresses: localAddress ? [localAddress] : options.localAddresses,
-    resolver: options.resolver ?? (lookup && lookupResolver(lookup, options)),
+    resolver: options.resolver ??
+      (lookup && lookupResolver(lookup, { family, hints })),
     connectionAttemptDelay: options.connectionAttemptDelay ??
       (delay && Math.max(delay, LEAST_CONNECTION_ATTEMPT_DELAY)),
     tls: false,
@@ -268,7 +339,7 @@ async function open(
     }, sessions);
     return prepare(socket, options);
   } catch (error) {
-    throw platformError(error);
+    throw platformError(error, target.hostname);
   } finally {
     cancel();
     signal?.removeEventListener("abort", onAbort);
