@@ -26,7 +26,11 @@ export {
   type CreateConnectionCallback,
   type CreateConnectionOptions,
 } from "./node/create_connection.ts";
-export { LazySocket, type LazySocketOptions } from "./node/lazy_socket.ts";
+export {
+  LazySocket,
+  type LazySocketOptions,
+  type LazySocketTarget,
+} from "./node/lazy_socket.ts";
 export {
   lookup,
   type LookupCallback,

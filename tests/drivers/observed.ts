@@ -6,6 +6,7 @@
  * @module
  */
 
+import type net from "node:net";
 import process from "node:process";
 
 import * as door from "../../src/entry/node.ts";
@@ -38,7 +39,7 @@ export function createConnection(
   this: unknown,
   options: door.CreateConnectionOptions,
   callback?: door.CreateConnectionCallback,
-): door.LazySocket | undefined {
+): net.Socket {
   const watched = { ...options, onEvent };
   return door.createConnection.call(this, watched, callback);
 }

@@ -11,7 +11,7 @@
  * @module
  */
 
-import net from "node:net";
+import type net from "node:net";
 import tls from "node:tls";
 
 import type { HappyEyeballsOptions } from "../../options.ts";

@@ -10,9 +10,9 @@
  * @module
  */
 
-import net from "node:net";
+import type net from "node:net";
 import { nextTick } from "node:process";
-import tls from "node:tls";
+import type tls from "node:tls";
 
 import { parseHostname } from "../../hostname.ts";
 import {
@@ -47,6 +47,16 @@ export interface LazySocketOptions
   /** The TCP port, unless `connect()` says. */
   port?: number | undefined;
 }
+
+/** What `connect()` of a `net.Socket` takes; all of it may be left out. */
+export type LazySocketTarget =
+  & Partial<Omit<net.TcpSocketConnectOpts, "host" | "port">>
+  & {
+    /** The host. @default that of the constructor, else `localhost` */
+    host?: string | undefined;
+    /** The port. @default that of the constructor */
+    port?: number | undefined;
+  };
 
 /** What a socket remembers until it is used, and why it may not be. */
 interface Laziness {
@@ -172,7 +182,7 @@ export class LazySocket extends LazyPlainSocket {
   override connect(port: number, onConnect?: () => void): this;
   /** The same, with names, or a path. */
   override connect(
-    target?: Partial<net.TcpSocketConnectOpts> | net.IpcSocketConnectOpts,
+    target?: LazySocketTarget | net.IpcSocketConnectOpts,
     onConnect?: () => void,
   ): this;
   /** A path. */
