@@ -169,11 +169,13 @@ export const HAPPY_EYEBALLS_NAMES: Names<HappyEyeballsOptions> = {
   clock: 1,
 };
 
+/** The names of the options of `connect()`. */
 // Bundlers keep a spread, because it may run a getter.
-const CONNECT_NAMES: Names<ConnectOptions> = /* @__PURE__ */ Object.assign(
-  { tls: 1, allowHalfOpen: 1, noDelay: 1, keepAlive: 1 },
-  HAPPY_EYEBALLS_NAMES,
-);
+export const CONNECT_NAMES: Names<ConnectOptions> = /* @__PURE__ */ Object
+  .assign(
+    { tls: 1, allowHalfOpen: 1, noDelay: 1, keepAlive: 1 },
+    HAPPY_EYEBALLS_NAMES,
+  );
 
 const TLS_NAMES: Names<{ [K in keyof TlsOptions as `tls.${K}`]: unknown }> = {
   "tls.serverName": 1,

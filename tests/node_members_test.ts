@@ -29,6 +29,8 @@ import { loopback } from "./servers.ts";
 /** What is not compared. */
 const exclusions: Readonly<Record<string, string>> = {
   constructor: "A class of ours is not that of the platform",
+  autoSelectFamilyAttemptedAddresses:
+    "Ours has it for one address too, because others may follow",
 };
 
 /** What is not called before it is connected. */
@@ -108,6 +110,8 @@ function platform({ isSecure, isName }: Target, port: number): Way {
     host: isName ? hostname : address,
     port,
     ca,
+    // Ours sends the name of the host, as Node's HTTP agents do.
+    ...isSecure && isName && { servername: hostname },
     lookup: answer as net.LookupFunction,
   };
   if (isSecure) {
@@ -125,14 +129,12 @@ function platform({ isSecure, isName }: Target, port: number): Way {
   };
 }
 
-/** Whether there can be a TLS socket without a connection. */
+/** Whether a TLS socket without a connection waits for one, not so on Bun. */
 function canMakeTls(): boolean {
-  try {
-    new tls.TLSSocket(undefined!).destroy();
-    return true;
-  } catch {
-    return false;
-  }
+  const socket = new tls.TLSSocket(undefined!);
+  const { connecting } = socket;
+  socket.destroy();
+  return connecting;
 }
 
 function answer(

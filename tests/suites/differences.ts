@@ -1,6 +1,8 @@
 /**
  * Where a socket of ours is not as the platform's own, and why.
  *
+ * The reasons stand in `.github/drivers.md` word for word.
+ *
  * @module
  */
 
@@ -8,7 +10,10 @@ import type { DoorName } from "./scene.ts";
 
 /** A difference that stays. */
 export interface Difference {
+  /** Sentences for who uses a socket of ours. */
   readonly reason: string;
+  /** The names of the cases that show it. */
+  readonly cases: readonly string[];
   /** The runtimes it shows on. @default all */
   readonly on?: readonly RuntimeName[];
   /** The doors it shows with. @default all of ours */
@@ -17,8 +22,97 @@ export interface Difference {
 
 export type RuntimeName = "Node" | "Bun" | "Deno";
 
-/** By the name of the case. */
-export const differences: Readonly<Record<string, Difference>> = {};
+export const differences: readonly Difference[] = [
+  {
+    reason:
+      "Each address is told by `lookup` just before it is dialled. The platform tells all of them at once, and dials afterwards.",
+    cases: [
+      "each address of a name is attempted, and the second wins",
+      "two addresses of one family are attempted in turn",
+      "a name whose every address refuses is an AggregateError",
+    ],
+  },
+  {
+    reason:
+      "The message of an `AggregateError` names every address; the platform's own is empty.",
+    cases: ["a name whose every address refuses is an AggregateError"],
+  },
+  {
+    reason:
+      "`autoSelectFamilyAttemptedAddresses` is there for a single address too, because others may follow when it is dialled.",
+    cases: ["a name emits lookup before it connects"],
+  },
+  {
+    reason:
+      "`connectionAttempt` is emitted for a single address too, as on Node.",
+    cases: ["the attempt at a single address is told"],
+    on: ["Deno"],
+  },
+  {
+    reason:
+      "An address that is not dialled, because a `blockList` blocks it or there is no such `localAddress`, is told by `connectionAttempt` and `connectionAttemptFailed` like any other. A `blockList` blocks on Node 20 and 22.6 as well, whose own sockets know none.",
+    cases: [
+      "a blockList blocks an address",
+      "a blockList blocks the address of a name",
+      "a localAddress that is not this host's",
+    ],
+    on: ["Node", "Bun"],
+  },
+  {
+    reason:
+      "TLS is part of an attempt. So a handshake that fails is told by `connectionAttemptFailed`, and `connect` comes when the first TCP connection is up, while `connecting` is still true.",
+    cases: [
+      "a certificate for another name",
+      "a server that closes in the handshake",
+      "what a TLS socket is while and after it is connected",
+    ],
+  },
+  {
+    reason:
+      "The name of the host is sent to the server (SNI). By itself Node's `tls.connect()` sends a `servername` only.",
+    cases: [
+      "with a name, lookup comes first, and the name is verified",
+      "the name sent is servername, or the host, but no address",
+    ],
+    on: ["Node"],
+  },
+  {
+    reason:
+      "With a `signal` that is aborted already nothing is dialled. Node and Deno destroy the socket, and connect it all the same.",
+    cases: ["a signal that is aborted already destroys it at once"],
+    on: ["Node", "Deno"],
+    doors: ["createConnection"],
+  },
+  {
+    reason:
+      "The `signal` of a `LazySocket` is that of `connect()`: it ends the establishment only, and its reason is the error.",
+    cases: [
+      "a signal that is aborted already destroys it at once",
+      "a signal aborts while it connects",
+      "a signal aborts a socket that is connected",
+      "a signal that is none is refused",
+    ],
+    doors: ["LazySocket"],
+  },
+  {
+    reason:
+      "A `LazySocket` that nobody has used closes when it is ended, because no connection will ever end it.",
+    cases: ["end() on a socket that nobody connects"],
+    doors: ["LazySocket"],
+  },
+  {
+    reason:
+      "On Bun, ciphers that are none are refused in the words of `tls.createSecureContext()`, because one context serves all attempts.",
+    cases: ["ciphers that are none are refused before anything starts"],
+    on: ["Bun"],
+  },
+  {
+    reason:
+      "On Deno, a socket under TLS is closed in the end. Deno's own leaves it open if it had several addresses.",
+    cases: ["TLS over a socket that looks up a name with two addresses"],
+    on: ["Deno"],
+  },
+];
 
 /** Why a case may differ there, if it may. */
 export function reasonFor(
@@ -26,7 +120,7 @@ export function reasonFor(
   runtime: RuntimeName,
   door: DoorName,
 ): string | undefined {
-  const difference = differences[name];
-  const { reason, on = [runtime], doors = [door] } = difference ?? {};
-  return on.includes(runtime) && doors.includes(door) ? reason : undefined;
+  return differences.find(({ cases, on = [runtime], doors = [door] }) =>
+    cases.includes(name) && on.includes(runtime) && doors.includes(door)
+  )?.reason;
 }

@@ -10,7 +10,14 @@ import net from "node:net";
 import os from "node:os";
 import process from "node:process";
 
-import { type Case, deferred, type Options, type Scene } from "./scene.ts";
+import {
+  attemptEvents,
+  type Case,
+  deferred,
+  events,
+  type Options,
+  type Scene,
+} from "./scene.ts";
 
 const host = "127.0.0.1";
 const name = "example.test";
@@ -79,10 +86,25 @@ export const netCases: readonly Case[] = [
       const names = scene.door.names(["::1", host]);
       const socket = scene.watch(
         scene.door.connect({ port, host: name, ...names }),
+        [...new Set([...events, ...attemptEvents])],
       );
       socket.resume();
       await scene.closed(socket);
       scene.members("then", socket, "autoSelectFamilyAttemptedAddresses");
+    },
+  },
+  {
+    name: "the attempt at a single address is told",
+    from: "test-net-dns-lookup.js",
+    async run(scene) {
+      const port = await scene.refused();
+      const names = scene.door.names([host]);
+      const socket = scene.watch(
+        scene.door.connect({ port, host: name, ...names }),
+        attemptEvents,
+      );
+      socket.on("error", () => {});
+      await scene.closed(socket);
     },
   },
   {
@@ -93,6 +115,7 @@ export const netCases: readonly Case[] = [
       const names = scene.door.names(["127.0.0.2", host]);
       const socket = scene.watch(
         scene.door.connect({ port, host: name, ...names }),
+        [...new Set([...events, ...attemptEvents])],
       );
       socket.resume();
       await scene.closed(socket);
@@ -107,6 +130,7 @@ export const netCases: readonly Case[] = [
       const names = scene.door.names(["::1", host]);
       const socket = scene.watch(
         scene.door.connect({ port, host: name, ...names }),
+        [...new Set([...events, ...attemptEvents])],
       );
       await scene.closed(socket);
       scene.members("then", socket, "autoSelectFamilyAttemptedAddresses");
@@ -157,10 +181,11 @@ export const netCases: readonly Case[] = [
     from: "test-net-dns-custom-lookup.js",
     async run(scene) {
       const port = await scene.serve((socket) => socket.end());
+      // Not at once, or nobody would listen yet.
       const lookup: Lookup = (_hostname, { all }, callback) =>
         all
-          ? callback(null, [{ address: host, family: 4 }])
-          : callback(null, host, 4);
+          ? setImmediate(callback, null, [{ address: host, family: 4 }])
+          : setImmediate(callback, null, host, 4);
       const socket = scene.watch(
         scene.door.connect({ port, host: name, lookup }),
       );

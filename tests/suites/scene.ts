@@ -97,11 +97,19 @@ const silent: Resolver = (_hostname, { signal }) => ({
   }),
 });
 
+/** With it an address is raced too; it would be left to the platform. */
+const raced = { onEvent() {} };
+
 /** What the doors of ours have in common. */
 const ours = {
-  socket: (options) => new LazySocket(options) as unknown as net.Socket,
+  socket: (options) =>
+    new LazySocket({ ...raced, ...options }) as unknown as net.Socket,
   secure(options, callback) {
-    const socket = createConnection({ ...options, protocol: "https:" });
+    const socket = createConnection({
+      ...raced,
+      ...options,
+      protocol: "https:",
+    });
     if (callback) socket.once("secureConnect", callback);
     return socket as unknown as tls.TLSSocket;
   },
@@ -133,9 +141,9 @@ const created: Door = {
   name: "createConnection",
   connect(...args) {
     const { options, callback } = parse(args);
-    const socket = createConnection(options) as unknown as net.Socket;
+    const socket = createConnection({ ...raced, ...options });
     if (callback) socket.once("connect", callback);
-    return socket;
+    return socket as unknown as net.Socket;
   },
 };
 
@@ -171,11 +179,17 @@ function forConstructor(options: Options): Options {
   );
 }
 
+/** Deno's own emits them for several addresses only. */
+export const attemptEvents: readonly string[] = [
+  "connectionAttempt",
+  "connectionAttemptFailed",
+];
+
 /** What is logged of a socket, unless a case wants other events. */
-const events = [
-  ...["lookup", "connectionAttempt", "connectionAttemptFailed"],
-  ...["connectionAttemptTimeout", "connect", "secureConnect", "ready"],
-  ...["timeout", "end", "finish", "error", "close"],
+export const events: readonly string[] = [
+  ...["lookup", "connectionAttemptTimeout", "connect", "secureConnect"],
+  ...["ready", "timeout", "end", "finish", "error", "close"],
+  ...("Deno" in globalThis ? [] : attemptEvents),
 ];
 
 /** A promise and what settles it, which Node 20 has not. */

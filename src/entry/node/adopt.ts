@@ -25,6 +25,8 @@ import tls from "node:tls";
 type Inside = net.Socket & Record<PropertyKey, unknown> & {
   _handle: Handle | null;
   readonly _readableState: { readonly ended: boolean };
+  readonly _tlsOptions?: object;
+  setServername(name: string): void;
   _finishInit(): void;
   _unrefTimer(): void;
 };
@@ -91,14 +93,21 @@ export function withShadow(
   }
 }
 
-/** The options that `tls.connect()` keeps for its checks, to be corrected. */
-export function connectOptionsOf(
+/** Corrects what `tls.connect()` was told of the server. */
+export function correctServer(
   socket: tls.TLSSocket,
-): Record<string, unknown> | undefined {
-  const symbol = symbolOf(socket, "connect-options");
-  return symbol && (socket as unknown as Inside)[symbol] as
-    | Record<string, unknown>
-    | undefined;
+  server: Pick<tls.ConnectionOptions, "host" | "port" | "servername">,
+): void {
+  const inside = socket as unknown as Inside;
+  const { servername } = server;
+  const options = symbolOf(socket, "connect-options");
+  if (options) Object.assign(inside[options] as object, server);
+  if (servername) inside.setServername(servername);
+  // What Deno says when it is connected, and Bun from the start.
+  if (inside._tlsOptions) Object.assign(inside._tlsOptions, { servername });
+  if (typeof inside.servername === "string") {
+    inside.servername = servername ?? "";
+  }
 }
 
 /** Whether {@linkcode adopt} can do its work. */
@@ -187,8 +196,8 @@ function moveHandle(
   if (!isTls) return;
   const resource = symbolOf(to, "res");
   if (resource) to[resource] = handle;
-  // Node destroys its SSL with its owner.
-  if (from.ssl) [from.ssl, to.ssl] = [null, handle];
+  // Node destroys its SSL, which is the handle, with its owner.
+  if (from.ssl === handle) [from.ssl, to.ssl] = [null, handle];
   // Deno.
   if (handle._owner) handle._owner = to;
   // A renegotiation ends like the first handshake.

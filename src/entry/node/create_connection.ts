@@ -18,6 +18,7 @@ import type { HappyEyeballsOptions } from "../../options.ts";
 import { nodeTlsOptions } from "../../runtime/node_tls_options.ts";
 import { TlsSessions } from "../../runtime/node_tls_sessions.ts";
 import {
+  checkBlockList,
   isRaced,
   RacingSocket,
   RacingTlsSocket,
@@ -60,6 +61,8 @@ export interface CreateConnectionOptions
   keepAlive?: boolean | undefined;
   /** Milliseconds of idleness until the first probe. */
   keepAliveInitialDelay?: number | undefined;
+  /** What it blocks is not dialled (`ERR_IP_BLOCKED`). */
+  blockList?: net.BlockList | undefined;
   /** Keep the writable side open after the peer's FIN. @default false */
   allowHalfOpen?: boolean | undefined;
 }
@@ -110,6 +113,7 @@ export function createConnection(
   options: CreateConnectionOptions,
   callback?: CreateConnectionCallback,
 ): net.Socket {
+  checkBlockList(options);
   const isSecure = protocolOf(this, options) === "https:";
   const socket = isSecure
     ? connectTls(options, agentSessions(this, options))
@@ -222,7 +226,8 @@ function attemptOptions(
   return {
     ...options,
     host: isNamed ? host : undefined,
-    servername: options.servername ?? servername,
+    // Deno's own has none for an address.
+    servername: options.servername ?? (servername || undefined),
     // These are for the socket that waits.
     path: undefined,
     signal: undefined,

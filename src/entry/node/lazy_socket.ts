@@ -14,10 +14,14 @@ import type net from "node:net";
 import { nextTick } from "node:process";
 import type tls from "node:tls";
 
+import type { Names } from "../../core/check.ts";
 import { parseHostname } from "../../hostname.ts";
 import {
-  checkConnectNames,
   checkDialOptions,
+  checkOptionNames,
+  checkOptions,
+  checkTlsNames,
+  CONNECT_NAMES,
   type ConnectOptions,
   type TlsOptions,
 } from "../../options.ts";
@@ -26,6 +30,7 @@ import type { DialOptions } from "../../runtime/runtime.ts";
 import { withShadow } from "./adopt.ts";
 import {
   aimAt,
+  checkBlockList,
   parseConnectArguments,
   RacingSocket,
   RacingTlsSocket,
@@ -37,16 +42,36 @@ import {
   pickRaceOptions,
   type SocketRace,
   type Target,
+  type TlsPlan,
 } from "./socket_race.ts";
 
-/** Options of {@linkcode LazySocket}: those of `connect()`. */
+/**
+ * Options of {@linkcode LazySocket}: those of `connect()`, and of those of a
+ * `net.Socket` what has to be known when it is made.
+ */
 export interface LazySocketOptions
   extends Omit<ConnectOptions, "hostname" | "port"> {
   /** Where to connect to, unless `connect()` says. */
   hostname?: string | undefined;
   /** The TCP port, unless `connect()` says. */
   port?: number | undefined;
+  /** What it blocks is not dialled (`ERR_IP_BLOCKED`). */
+  blockList?: net.BlockList | undefined;
+  /** How many bytes to buffer on each side. @default that of the platform */
+  highWaterMark?: number | undefined;
+  /** With `keepAlive`, milliseconds of idleness until the first probe. */
+  keepAliveInitialDelay?: number | undefined;
+  /** Takes what is received, in place of `data`. */
+  onread?: net.OnReadOpts | undefined;
 }
+
+const NAMES: Names<LazySocketOptions> = {
+  ...CONNECT_NAMES,
+  blockList: 1,
+  highWaterMark: 1,
+  keepAliveInitialDelay: 1,
+  onread: 1,
+};
 
 /** What `connect()` of a `net.Socket` takes; all of it may be left out. */
 export type LazySocketTarget =
@@ -63,6 +88,8 @@ interface Laziness {
   readonly options: LazySocketOptions;
   /** Begins the race of a TLS socket, which exists from the start. */
   readonly race?: SocketRace;
+  /** What each of its attempts verifies. */
+  readonly plan?: TlsPlan;
   isIdle: boolean;
   /** Every TLS socket is read from once in the turn after its making. */
   isNew: boolean;
@@ -78,12 +105,17 @@ function lazy<B extends SocketClass>(Base: B): B {
     override connect(...args: unknown[]): this {
       const laziness = lazies.get(this)!;
       const { options, callback } = parseConnectArguments(args);
+      checkBlockList(options);
       if (options.path != null) {
         return super.connect(options as net.IpcSocketConnectOpts, callback);
       }
-      const { hostname, port, family, signal } = laziness.options;
+      const { hostname, port, family, blockList, signal } = laziness.options;
       this.host = options.host ?? this.host ?? hostname ?? "localhost";
-      const target = { port, family, ...options, host: this.host } as Target;
+      const target = {
+        ...{ port, family, blockList },
+        ...withoutGaps(options),
+        host: this.host,
+      } as Target;
       if (laziness.race) {
         connectTls(this as unknown as tls.TLSSocket, laziness, target);
         if (callback) this.once("connect", callback);
@@ -158,10 +190,9 @@ export class LazySocket extends LazyPlainSocket {
    * @throws {TypeError | RangeError} when one of them is wrong.
    */
   constructor(options: LazySocketOptions = {}) {
-    checkConnectNames(options);
-    const dial = checkDialOptions(options as ConnectOptions, LOCALHOST);
+    const dial = checkLazyOptions(options);
     if (dial.tls) return lazyTlsSocket(options, dial) as never;
-    super({ allowHalfOpen: dial.allowHalfOpen });
+    super(socketOptions(options, dial));
     prepare(this, { options, isIdle: true, isNew: false }, dial);
     remember(this, pickRaceOptions(options));
   }
@@ -202,19 +233,55 @@ export class LazySocket extends LazyPlainSocket {
 /** Stands for a host that is not known yet. */
 const LOCALHOST = parseHostname("localhost");
 
+/** What is `undefined` there is not given. */
+function withoutGaps(options: object): object {
+  const given = Object.entries(options).filter(([, it]) => it !== undefined);
+  return Object.fromEntries(given);
+}
+
+function checkLazyOptions(options: LazySocketOptions): DialOptions {
+  checkOptionNames("connect", options, NAMES);
+  checkTlsNames(options.tls);
+  checkBlockList(options);
+  checkOptions({
+    ...options,
+    // Whether a host can be looked up is for the socket to say.
+    hostname: "localhost",
+    port: Number(options.port ?? 1),
+    // An iterable may be read once only.
+    localAddresses: undefined,
+  });
+  return checkDialOptions(options as ConnectOptions, LOCALHOST);
+}
+
+/** What the platform's socket is made with. */
+function socketOptions(
+  { highWaterMark, onread }: LazySocketOptions,
+  { allowHalfOpen }: DialOptions,
+): net.SocketConstructorOpts {
+  return {
+    allowHalfOpen,
+    ...highWaterMark !== undefined && { highWaterMark },
+    ...onread && { onread },
+  };
+}
+
 function lazyTlsSocket(
   options: LazySocketOptions,
   dial: DialOptions,
 ): tls.TLSSocket {
+  const plan: TlsPlan = ({ host }) => tlsOptions(host, dial.tls!);
   const { socket, race } = racingTlsSocket(LazyTlsSocket, {
     options: pickRaceOptions(options),
-    plan: ({ host }) => tlsOptions(host, dial.tls!),
+    plan,
     tlsOptions: {
-      ...tlsOptions(options.hostname ?? "localhost", dial.tls!),
-      allowHalfOpen: dial.allowHalfOpen,
+      ...tlsOptions("localhost", dial.tls!),
+      // The name comes with the host.
+      servername: undefined,
+      ...socketOptions(options, dial),
     } as tls.ConnectionOptions,
   });
-  const laziness = { options, race, isIdle: true, isNew: true };
+  const laziness = { options, race, plan, isIdle: true, isNew: true };
   prepare(socket, laziness, dial);
   nextTick(() => laziness.isNew = false);
   return socket;
@@ -228,25 +295,29 @@ function prepare(
   lazies.set(socket, laziness);
   Object.assign(socket, { host: laziness.options.hostname });
   socket.setNoDelay(noDelay);
-  if (keepAlive) socket.setKeepAlive(true);
+  if (keepAlive) {
+    socket.setKeepAlive(true, laziness.options.keepAliveInitialDelay);
+  }
 }
 
 function tlsOptions(host: string, options: TlsOptions): tls.ConnectionOptions {
   const parsed = parseHostname(host);
   const { hostname } = checkDialOptions({ hostname: host, port: 1 }, parsed);
-  return nodeTlsOptions(hostname, options);
+  const names: tls.ConnectionOptions = nodeTlsOptions(hostname, options);
+  // Deno's own has none for an address.
+  return { ...names, servername: names.servername || undefined };
 }
 
 /** Begins the race that a TLS socket waits for. */
 function connectTls(
   socket: tls.TLSSocket,
-  { race, isIdle }: Laziness,
+  { race, plan, isIdle }: Laziness,
   target: Target,
 ): void {
   if (!isIdle) {
     throw new TypeError("Cannot connect: a TLS socket connects once");
   }
-  aimAt(socket, race!, target);
+  aimAt(socket, race!, target, plan!(target));
 }
 
 /** Connects if it is known where to; else `connect()` will be called. */

@@ -60,6 +60,12 @@ function ownError(error: ConnectError, host: string): unknown {
   return Object.assign(all, { code: errorCode(first.error) });
 }
 
+/** The error for an address that a `net.BlockList` blocks, as Node words it. */
+export function blockedError(address: string): Error {
+  const error = new Error(`IP(${address}) is blocked by net.BlockList`);
+  return Object.assign(error, { code: "ERR_IP_BLOCKED" });
+}
+
 /** As `dns.lookup()` words it. */
 function lookupError(code: string, hostname: string): Error {
   return Object.assign(new Error(`getaddrinfo ${code} ${hostname}`), {

@@ -12,10 +12,11 @@
 import net from "node:net";
 import tls from "node:tls";
 
+import { check, isFunction } from "../../core/check.ts";
 import type { TlsSessions } from "../../runtime/node_tls_sessions.ts";
-import { connectOptionsOf } from "./adopt.ts";
+import { correctServer } from "./adopt.ts";
 import {
-  isPlain,
+  isAsByDefault,
   platformOptions,
   type RaceOptions,
   SocketRace,
@@ -134,22 +135,22 @@ export function racingTlsSocket(
   }, callback);
   Object.setPrototypeOf(socket, Class.prototype);
   remember(socket, options, race);
-  if (target) aimAt(socket, race, target, tlsOptions.host);
+  if (target) aimAt(socket, race, target, tlsOptions);
   return { socket, race };
 }
 
-/** Starts the race of a TLS socket, for a host that was named or not. */
+/** Starts the race of a TLS socket, which is to verify these names. */
 export function aimAt(
   socket: tls.TLSSocket,
   race: SocketRace,
   target: Target,
-  named: string | undefined = target.host,
+  { host, servername }: Pick<tls.ConnectionOptions, "host" | "servername">,
 ): void {
-  const { host, port, signal } = target;
+  const { port, signal } = target;
   // The platform would connect what is destroyed already.
   if (signal?.aborted) return race.cancel();
-  Object.assign(connectOptionsOf(socket) ?? {}, { host: named, port });
-  setHost(socket, host);
+  correctServer(socket, { host, port, servername });
+  setHost(socket, target.host);
   race.start(socket, target);
 }
 
@@ -187,15 +188,24 @@ export function isRaced(
   options: ConnectArguments["options"],
   raceOptions: RaceOptions,
 ): boolean {
-  const { host, port, path, autoSelectFamily } = options;
+  const { host, port, path, autoSelectFamily, lookup } = options;
   const isOne = typeof host === "string" && net.isIP(host) !== 0 ||
     (autoSelectFamily ?? net.getDefaultAutoSelectFamily()) === false;
-  if (isOne && isPlain(raceOptions)) return false;
+  if (isOne && isAsByDefault(options, raceOptions)) return false;
   const isHost = host == null || typeof host === "string";
   const isPort = ["number", "string"].includes(typeof port) &&
     Number.isInteger(Number(port)) && Number(port) >= 1 &&
     Number(port) <= 65_535;
-  return path == null && isHost && isPort && !host?.includes("\0");
+  const isLookup = lookup == null || typeof lookup === "function";
+  return path == null && isHost && isPort && isLookup && !host?.includes("\0");
+}
+
+/** A guard that is none must not be passed by. */
+export function checkBlockList(
+  { blockList }: { readonly blockList?: net.BlockList | null | undefined },
+): void {
+  const isRight = !blockList || isFunction(blockList.check);
+  check("connect: blockList", "a net.BlockList", blockList, isRight);
 }
 
 /** A guard with a hole is none. */

@@ -44,7 +44,7 @@ import {
 } from "./adopt.ts";
 import { staticResolver } from "../../resolvers/static.ts";
 import { familyOf } from "./lookup.ts";
-import { platformError } from "./platform_error.ts";
+import { blockedError, platformError } from "./platform_error.ts";
 
 /** The options of the race that come beside Node's own. */
 export type RaceOptions = Omit<
@@ -129,8 +129,10 @@ export class SocketRace {
   #done: LookupDone | undefined;
   #lookupOptions: dns.LookupOptions = {};
   #newest: Endpoint | undefined;
-  /** Who has heard of the first TCP connection for TLS. */
-  #told: (() => void)[] | undefined;
+  /** Who has heard of the first TCP connection for TLS, by event. */
+  #told: ReadonlyMap<string, (() => void)[]> | undefined;
+  /** What the first certificate that was refused was refused for. */
+  #distrust: Error | undefined;
 
   constructor(
     options: RaceOptions,
@@ -182,6 +184,7 @@ export class SocketRace {
 
   #ask(lookup: net.LookupFunction, host: string): void {
     const options = this.#lookupOptions;
+    const isPlain = isAsByDefault(this.#waiting!.target, this.#options);
     const asked = familyOf(options.family)
       ? options
       : { ...options, all: true };
@@ -191,8 +194,8 @@ export class SocketRace {
         : [{ address, family: family! }];
       const usable = found.filter(({ address }) => net.isIP(address));
       const [first] = found;
-      const isOne = usable.length === 1 && isPlain(this.#options);
-      if (error || usable.length === 0 || isOne) {
+      const isOne = usable.length === 1;
+      if (error || usable.length === 0 || (isOne && isPlain)) {
         this.#done!(error, first?.address as string, first?.family as number);
       } else setImmediate(() => this.#begin(usable));
     });
@@ -232,6 +235,7 @@ export class SocketRace {
     };
     this.#announce(endpoint);
     try {
+      this.#guard(endpoint);
       const socket = await openSocket(
         endpoint,
         this.#plan(opened),
@@ -245,6 +249,8 @@ export class SocketRace {
       return { ...opened, socket };
     } catch (error) {
       if (!signal.aborted) {
+        const last = opened.sockets.at(-1) as tls.TLSSocket | undefined;
+        this.#distrust ??= last?.authorizationError;
         this.#emit("connectionAttemptFailed", address, port, family, error);
       }
       throw error;
@@ -254,13 +260,21 @@ export class SocketRace {
     }
   }
 
+  /** Before Node 24, no socket goes by `blockList` itself. */
+  #guard({ address, family }: Endpoint): void {
+    const { blockList } = this.#waiting!.target;
+    if (blockList?.check(address, family === 4 ? "ipv4" : "ipv6")) {
+      throw blockedError(address);
+    }
+  }
+
   /** How an attempt opens its socket. */
   #plan(opening: Opening): SocketPlan<net.Socket> {
     const { target, socket: waiting } = this.#waiting!;
-    const { localPort, blockList } = target;
+    const { localPort } = target;
     const makeOptions = this.#tls;
     return {
-      more: { localPort, blockList },
+      more: { localPort },
       tls: makeOptions && (() => {
         const options = makeOptions(target);
         const { checkServerIdentity: check = tls.checkServerIdentity } =
@@ -314,17 +328,19 @@ export class SocketRace {
   /**
    * The first TCP connection for TLS is up, and who measures phases waits for
    * that. What waits inside of the platform waits on, because the socket is
-   * still connecting; the `connect` by which the platform ends that wait is not
-   * for those who have heard it now.
+   * still connecting; the events by which the platform ends that wait are not
+   * for those who have heard them now.
    */
   #announceTcp(): void {
     const { socket } = this.#waiting!;
     if (this.#told || isWrapped(socket)) return;
     removeBunsListener(socket);
-    const listeners = new Set(socket.rawListeners("connect"));
-    this.#emit("connect");
-    this.#told = socket.rawListeners("connect")
-      .filter((listener) => listeners.has(listener)) as (() => void)[];
+    this.#told = new Map(["connect", "ready"].map((event) => {
+      const listeners = new Set(socket.rawListeners(event));
+      this.#emit(event);
+      const told = socket.rawListeners(event) as (() => void)[];
+      return [event, told.filter((listener) => listeners.has(listener))];
+    }));
   }
 
   #win({ socket, endpoint, identityError, resumption }: Opened): void {
@@ -342,11 +358,12 @@ export class SocketRace {
     this.verdict = { error: identityError };
     // Tickets may come before it takes over, and after.
     resumption?.keepFrom(waiting as tls.TLSSocket, true);
-    const told = this.#told ?? [];
-    for (const listener of told) waiting.off("connect", listener);
-    waiting.once("connect", () => {
-      for (const listener of told) waiting.on("connect", listener);
-    });
+    for (const [event, told] of this.#told ?? []) {
+      for (const listener of told) waiting.off(event, listener);
+      waiting.once(event, () => {
+        for (const listener of told) waiting.on(event, listener);
+      });
+    }
     adopt(waiting, socket, () => withShadow(waiting, "emit", done));
   }
 
@@ -356,6 +373,9 @@ export class SocketRace {
     const error = platformError(reason, target.host) as Error;
     if (!(reason instanceof ConnectError) || reason.attempts.length === 0) {
       this.#emit("lookup", error, undefined, undefined, target.host);
+    }
+    if (this.#distrust) {
+      Object.assign(socket, { authorizationError: this.#distrust });
     }
     socket.destroy(error);
   }
@@ -417,9 +437,13 @@ function settingsOf(
   };
 }
 
-/** Whether the race is as by default, so that one address needs none. */
-export function isPlain(options: RaceOptions): boolean {
-  return Object.values(options).every((value) => value === undefined);
+/** Whether nothing is asked for that the platform has not, but for a race. */
+export function isAsByDefault(
+  { blockList }: { readonly blockList?: unknown },
+  options: RaceOptions,
+): boolean {
+  return !blockList &&
+    Object.values(options).every((value) => value === undefined);
 }
 
 /** The platform refuses what its own lookup would, at once. */
