@@ -59,13 +59,53 @@ export const differences: readonly Difference[] = [
     on: ["Node", "Bun"],
   },
   {
-    reason:
-      "TLS is part of an attempt. So a handshake that fails is told by `connectionAttemptFailed`, and `connect` comes when the first TCP connection is up, while `connecting` is still true.",
+    reason: "What a `blockList` blocks is told in the words of Node.",
     cases: [
-      "a certificate for another name",
+      "a blockList blocks an address",
+      "a blockList blocks the address of a name",
+    ],
+    on: ["Deno"],
+  },
+  {
+    reason:
+      "TLS is part of an attempt. So `connect` and `ready` come when the first TCP connection is up, while `connecting` is still true, and a server that hangs up then is an `error` without `end`.",
+    cases: [
       "a server that closes in the handshake",
       "what a TLS socket is while and after it is connected",
     ],
+  },
+  {
+    reason:
+      "A handshake that fails is a failed attempt, told by `connectionAttemptFailed`.",
+    cases: ["a certificate for another name"],
+    on: ["Node", "Bun"],
+  },
+  {
+    reason:
+      "Of a handshake that is broken off, by the server or by `destroy()`, no `end` is emitted.",
+    cases: [
+      "destroy() while it connects, and in the handshake",
+      "timeout is emitted while a handshake gets no answer",
+    ],
+    on: ["Bun"],
+  },
+  {
+    reason:
+      "Of a handshake that is broken off, by the server or by `destroy()`, no `end` is emitted.",
+    cases: ["a server that resets in the handshake"],
+    on: ["Deno"],
+  },
+  {
+    reason:
+      "What a listener of `connect` throws is an `uncaughtException`, as on Node. Bun makes it the socket's `error`, Deno is silent.",
+    cases: ["an exception in a connect listener is an uncaughtException"],
+    on: ["Bun", "Deno"],
+  },
+  {
+    reason:
+      "Listeners of `connect` and `secureConnect` run in the async context of the caller, which Deno's own lose with TLS.",
+    cases: ["listeners of a TLS socket run in the async context of the caller"],
+    on: ["Deno"],
   },
   {
     reason:

@@ -41,7 +41,7 @@ function connect(
   scene: Scene,
   port: number,
   options: Options = {},
-  names = events,
+  names: readonly string[] = events,
 ) {
   return scene.watch(
     scene.door.secure({ port, host, ca: scene.ca, ...options }),
@@ -370,6 +370,7 @@ export const tlsCases: readonly Case[] = [
       scene.log("told", told, first.isSessionReused());
       scene.log("is its session", bytes.equals(first.getSession()!));
       first.destroy();
+      await scene.closed(first);
       const second = await greeted(scene, port, { session: bytes });
       scene.log("resumed", second.isSessionReused(), second.authorized);
     },
@@ -385,6 +386,7 @@ export const tlsCases: readonly Case[] = [
       first.resume();
       const bytes = await session.promise;
       first.destroy();
+      await scene.closed(first);
       const second = await greeted(scene, port, { session: bytes });
       scene.log("resumed", second.isSessionReused(), second.authorized);
     },

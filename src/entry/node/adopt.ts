@@ -111,9 +111,15 @@ export function correctServer(
 }
 
 /** Whether {@linkcode adopt} can do its work. */
-export function canAdopt(waiting: net.Socket, opened: net.Socket): boolean {
+export function canAdopt(
+  waiting: net.Socket,
+  opened: net.Socket,
+  { onread }: { readonly onread?: unknown },
+): boolean {
+  const handle = (opened as Inside)._handle;
+  // On Bun a handle learns of `onread` when it is made.
   return reinitializeHandle !== undefined && !isWrapped(waiting) &&
-    (opened as Inside)._handle !== null;
+    handle !== null && !(onread && handle.data);
 }
 
 /**
@@ -139,8 +145,9 @@ export function adopt(
   const connected = (request: ConnectRequest) => {
     for (const name of DIALLING) delete handle[name];
     nextTick(() => {
-      for (const part of received) socket.push(part);
-      request.oncomplete(0, handle, request, true, true);
+      const open = () => request.oncomplete(0, handle, request, true, true);
+      if (isTls) open();
+      else openWith(socket, received, open);
     });
     return 0;
   };
@@ -152,7 +159,7 @@ export function adopt(
     handle.start = () => {
       delete handle.start;
       delete handle.requestOCSP;
-      nextTick(() => socket._finishInit());
+      nextTick(() => openWith(socket, received, () => socket._finishInit()));
     };
   }
   done();
@@ -166,6 +173,19 @@ export function isWrapped(socket: net.Socket): boolean {
   const handle = (socket as Inside)._handle;
   const reading = handle && Object.getOwnPropertyDescriptor(handle, "reading");
   return reading?.get !== undefined;
+}
+
+/** Tells that the socket is open, whatever a listener throws, and what came. */
+function openWith(
+  socket: Inside,
+  received: readonly (Uint8Array | null)[],
+  open: () => void,
+): void {
+  try {
+    open();
+  } finally {
+    if (!socket.destroyed) { for (const part of received) socket.push(part); }
+  }
 }
 
 /** What the winner has received, and its end (`null`) if that came too. */
@@ -216,20 +236,23 @@ function openOnBun(
 ): void {
   (handle.data as { self: Inside }).self = socket;
   removeBunsListener(socket);
-  nextTick(() => {
-    if (socket.destroyed) return;
-    for (const part of received) socket.push(part);
+  const connected = () => {
     Object.assign(socket, { connecting: false });
     socket._unrefTimer();
     socket.emit("connect");
     socket.emit("ready");
     if (!socket.isPaused()) socket.read(0);
-  });
-  if (!(socket instanceof tls.TLSSocket)) return;
+  };
+  const open = (how: () => void, parts: readonly (Uint8Array | null)[]) =>
+    nextTick(() => {
+      if (!socket.destroyed) openWith(socket, parts, how);
+    });
+  if (!(socket instanceof tls.TLSSocket)) return open(connected, received);
   const handlers = socket[symbolOf(socket, "khandlers")!] as BunHandlers;
   const verdict = symbolOf(winner, "kVerifyError");
   const problem = verdict && winner[verdict];
-  nextTick(() => nextTick(() => handlers.handshake(handle, true, problem)));
+  open(connected, []);
+  open(() => handlers.handshake(handle, true, problem), received);
 }
 
 /** With it, Bun holds our FIN back for a handshake that is over. */

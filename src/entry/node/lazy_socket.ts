@@ -109,10 +109,11 @@ function lazy<B extends SocketClass>(Base: B): B {
       if (options.path != null) {
         return super.connect(options as net.IpcSocketConnectOpts, callback);
       }
-      const { hostname, port, family, blockList, signal } = laziness.options;
+      const { hostname, port, family, signal } = laziness.options;
+      const { blockList, onread } = laziness.options;
       this.host = options.host ?? this.host ?? hostname ?? "localhost";
       const target = {
-        ...{ port, family, blockList },
+        ...{ port, family, blockList, onread },
         ...withoutGaps(options),
         host: this.host,
       } as Target;

@@ -84,6 +84,7 @@ export type Target = net.TcpSocketConnectOpts & {
   host: string;
   signal?: AbortSignal | undefined;
   blockList?: net.BlockList | undefined;
+  onread?: net.OnReadOpts | undefined;
 };
 
 /** Makes what `tls.connect()` is given for each attempt. */
@@ -344,27 +345,33 @@ export class SocketRace {
   }
 
   #win({ socket, endpoint, identityError, resumption }: Opened): void {
-    const { socket: waiting } = this.#waiting!;
+    const { socket: waiting, target } = this.#waiting!;
     if (this.#attempts.signal.aborted || !waiting.connecting) {
       socket.destroy();
       return;
     }
+    this.#tellTheOthers();
     const { address, family } = endpoint;
     const done = () => this.#done!(null, address, family);
-    if (!canAdopt(waiting, socket)) {
+    if (!canAdopt(waiting, socket, target)) {
       socket.destroy();
       return withShadow(waiting, "emit", done);
     }
     this.verdict = { error: identityError };
     // Tickets may come before it takes over, and after.
     resumption?.keepFrom(waiting as tls.TLSSocket, true);
+    adopt(waiting, socket, () => withShadow(waiting, "emit", done));
+  }
+
+  /** Keeps the events to come from who has heard them. */
+  #tellTheOthers(): void {
+    const { socket } = this.#waiting!;
     for (const [event, told] of this.#told ?? []) {
-      for (const listener of told) waiting.off(event, listener);
-      waiting.once(event, () => {
-        for (const listener of told) waiting.on(event, listener);
+      for (const listener of told) socket.off(event, listener);
+      socket.once(event, () => {
+        for (const listener of told) socket.on(event, listener);
       });
     }
-    adopt(waiting, socket, () => withShadow(waiting, "emit", done));
   }
 
   #lose(reason: unknown): void {
@@ -465,6 +472,12 @@ function forward(from: tls.TLSSocket, to: tls.TLSSocket): void {
   });
   to.once("secureConnect", () => {
     isSecure = true;
-    nextTick(() => early.forEach((session) => to.emit("session", session)));
+    // Deno tells it by itself at that moment.
+    const forget = () => void early.splice(0);
+    to.once("session", forget);
+    nextTick(() => {
+      to.off("session", forget);
+      early.forEach((session) => to.emit("session", session));
+    });
   });
 }
