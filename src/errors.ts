@@ -12,7 +12,6 @@
 import type { Answer, RecordType } from "./core/answer.ts";
 import { messageOf } from "./core/check.ts";
 import type { Endpoint } from "./core/endpoint.ts";
-import { isMistake, UNKNOWN } from "./runtime/attempt_error.ts";
 
 /** How many addresses that were not attempted a message names. */
 const MOST_NAMED = 64;
@@ -69,8 +68,7 @@ export class ConnectError extends AggregateError {
    * refused because a permission is missing, `EAI_AGAIN` when one failed for a
    * temporary reason, `EACCES` when an address was known but refused by `allow`
    * or by the platform's permissions, `EADDRNOTAVAIL` when no local address
-   * fits, `ERR_CONNECT_FAILED` when a question failed by a mistake in a program,
-   * such as a `TypeError`, else `ENOTFOUND`.
+   * fits, else `ENOTFOUND`.
    */
   readonly code: string;
   /** The attempts in the order of their starts. */
@@ -133,7 +131,7 @@ export class ConnectError extends AggregateError {
       : questions.some(({ error }) => isTemporary(error))
       ? "EAI_AGAIN"
       : refusals.find(({ code }) => code === "EACCES")?.code ??
-        refusals[0]?.code ?? unansweredCode(questions);
+        refusals[0]?.code ?? "ENOTFOUND";
     this.attempts = attempts;
     this.answers = answers;
   }
@@ -170,13 +168,6 @@ function isDenied(error: unknown): boolean {
     code === "EPERM" ||
     // Deno's own error, of a resolver that somebody wrote for it.
     (error instanceof Error && error.name === "NotCapable");
-}
-
-/** The code where no question was answered by an address. */
-function unansweredCode(questions: readonly { error: unknown }[]): string {
-  return questions.some(({ error }) => isMistake(error))
-    ? UNKNOWN
-    : "ENOTFOUND";
 }
 
 /** Whether asking again may help: SERVFAIL, a name server that is silent. */

@@ -52,13 +52,14 @@ const rules: readonly Rule[] = [
     mayImportTypesOf: /^src\/options\.ts$/,
   },
   ...[
-    ["node", "happy_eyeballs|events|options"],
+    ["node", "errors|events|happy_eyeballs|hostname|options"],
     ["deno", "connect"],
     ["sockets", "connect|open_connection|options"],
   ].map(([door, files]) => ({
     from: RegExp(`^src/entry/${door}(\\.ts$|/)`),
     mayImport: RegExp(
-      `^src/(entry/${door}/|(${files})\\.ts$|runtime/(detect\\.ts$|${door}))`,
+      `^src/(core/|resolvers/|entry/${door}/|(${files})\\.ts$|` +
+        `runtime/((detect|system_clock|attempt_error)\\.ts$|${door}))`,
     ),
     mayImportTypesOf: /^src\//,
   })),

@@ -216,19 +216,6 @@ const unattempted: readonly {
     dns: [{ at: 0, throws: new Error("no code") }],
     code: "ENOTFOUND",
   },
-  {
-    why: "the resolver fails by a mistake in a program",
-    dns: [{ at: 0, throws: new TypeError("lookup is not a function") }],
-    code: "ERR_CONNECT_FAILED",
-  },
-  {
-    why: "one question fails by a mistake in a program",
-    dns: [
-      { at: 0, AAAA: [], error: codeError("ENOTFOUND") },
-      { at: 0, A: [], error: new ReferenceError("dns is not defined") },
-    ],
-    code: "ERR_CONNECT_FAILED",
-  },
   ...["EAI_AGAIN", "SERVFAIL", "ESERVFAIL", "ETIMEOUT", "ETIMEDOUT"].map(
     (code) => ({
       why: `one question says ${code}`,

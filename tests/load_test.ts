@@ -19,6 +19,9 @@ import { fileURLToPath } from "node:url";
 
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 
+// Before anything that keeps a timer.
+import { CountedTimers } from "./counted_timers.ts";
+
 import {
   connect,
   ConnectError,
@@ -68,25 +71,20 @@ test(`${COUNT} connects at once, a third aborted and a third refused, leave noth
     if (type !== "end") return;
     for (const each of due[++ended]!) each.abort(reason);
   };
-  const timers = new CountedTimers();
-  let outcomes: string[];
-  try {
-    const jobs = Array.from({ length: COUNT }, (_, i) => {
-      const options = { ...target(i, port), signal: shared.signal, onEvent };
-      if (i % 3 === 0) return keep(options, `job ${i}`);
-      if (i % 3 === 1) return refuse({ ...options, port: refused.port });
-      const controller = new CountedAbort();
-      due[1 + Math.floor(lots() * COUNT * 2 / 3)]!.push(controller);
-      return abort(target(i, port), controller);
-    });
-    outcomes = await Promise.all(jobs);
-    // The server has seen the end of every connection.
-    await server.idle();
-    assert(timers.made > 0, "Timers are not seen");
-    assertEquals(timers.running, 0, "timers");
-  } finally {
-    timers.restore();
-  }
+  using timers = new CountedTimers();
+  const jobs = Array.from({ length: COUNT }, (_, i) => {
+    const options = { ...target(i, port), signal: shared.signal, onEvent };
+    if (i % 3 === 0) return keep(options, `job ${i}`);
+    if (i % 3 === 1) return refuse({ ...options, port: refused.port });
+    const controller = new CountedAbort();
+    due[1 + Math.floor(lots() * COUNT * 2 / 3)]!.push(controller);
+    return abort(target(i, port), controller);
+  });
+  const outcomes = await Promise.all(jobs);
+  // The server has seen the end of every connection.
+  await server.idle();
+  assert(timers.made > 0, "Timers are not seen");
+  assertEquals(timers.running.size, 0, "timers");
   assert(mostListeners > 0, "Listeners are not seen");
   assertEquals(shared.listeners, 0, "listeners on the shared signal");
   assertEquals(due.flat().filter(({ listeners }) => listeners > 0), []);
@@ -222,42 +220,6 @@ function sockets(): number {
   const pipes = new Set(unix.split(/\s+/));
   return [...open.matchAll(/socket:\[(\d+)\]/g)]
     .filter(([, inode]) => !pipes.has(inode!)).length;
-}
-
-/** Counts the timers that code makes by the globals, until it is restored. */
-class CountedTimers {
-  made = 0;
-  readonly #running = new Set<unknown>();
-  readonly #set = globalThis.setTimeout;
-  readonly #clear = globalThis.clearTimeout;
-
-  constructor() {
-    const set = this.#set as (run: () => void, ms?: number) => unknown;
-    const start = (run: () => void, ms?: number) => {
-      const timer = set(() => {
-        this.#running.delete(timer);
-        run();
-      }, ms);
-      this.made++;
-      this.#running.add(timer);
-      return timer;
-    };
-    globalThis.setTimeout = start as typeof globalThis.setTimeout;
-    globalThis.clearTimeout = (timer) => {
-      this.#running.delete(timer);
-      this.#clear.call(globalThis, timer);
-    };
-  }
-
-  /** How many have neither fired nor been cleared. */
-  get running(): number {
-    return this.#running.size;
-  }
-
-  restore(): void {
-    globalThis.setTimeout = this.#set;
-    globalThis.clearTimeout = this.#clear;
-  }
 }
 
 /** Runs a script on the runtime at hand, until it ends by itself or hangs. */

@@ -62,7 +62,7 @@ const MISTAKES: ReadonlySet<string> = new Set([
  * platform. Told by name, because each realm has classes of its own. Deno has
  * TypeErrors for what the system refuses, which have the system's code.
  */
-export function isMistake(error: unknown): error is Error {
+function isMistake(error: unknown): error is Error {
   const { name } = (error ?? {}) as { name?: unknown };
   if (typeof name !== "string" || !MISTAKES.has(name)) return false;
   const code = errorCode(error);

@@ -23,6 +23,17 @@ function nodeProcess(): NodeProcess {
   return (globalThis as unknown as { process: NodeProcess }).process;
 }
 
+/** What is used of Node. */
+const NAMES = [
+  "node:buffer",
+  "node:crypto",
+  "node:dgram",
+  "node:dns",
+  "node:fs",
+  "node:net",
+  "node:tls",
+] as const;
+
 /** What was imported where there is no other way; by name. */
 const imported = new Map<string, unknown>();
 
@@ -30,7 +41,7 @@ const imported = new Map<string, unknown>();
  * The module of that name, `T` being what is used of it. For the time of
  * {@linkcode withBuiltins} only.
  */
-export function builtin<T>(name: string): T {
+export function builtin<T>(name: typeof NAMES[number]): T {
   const { getBuiltinModule } = nodeProcess();
   return (getBuiltinModule?.(name) ?? imported.get(name)) as T;
 }
@@ -42,9 +53,8 @@ export function withBuiltins<T>(use: () => Promise<T>): Promise<T> {
 }
 
 async function importBuiltins(): Promise<void> {
-  const names = ["node:dgram", "node:dns", "node:fs", "node:net", "node:tls"];
-  const modules = await Promise.all(names.map((name) => import(name)));
-  names.forEach((name, index) => imported.set(name, modules[index]));
+  const modules = await Promise.all(NAMES.map((name) => import(name)));
+  NAMES.forEach((name, index) => imported.set(name, modules[index]));
 }
 
 /** The environment variable of that name. */

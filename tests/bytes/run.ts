@@ -1,12 +1,12 @@
 /**
  * Whether every byte arrives, as it was and in order:
- * `deno task bytes [--sample] [--mib=N] [--seed=N] [--packages=DIR] [runtime ...]`.
+ * `deno task bytes [--sample] [--mib=N] [--seed=N] [runtime ...]`.
  *
  * For each runtime and door, in plain text and over TLS, 200 MB go each way,
  * spread over 8 connections at once, in chunks of random sizes, through default
  * and BYOB readers, beside a TLS connection of the platform's own. Both ends
  * hash what they send and what they get. `--sample` moves 4 MiB instead, for
- * the tests. The runtimes are those of the test command, or of DIR.
+ * the tests. The runtimes are those of the test command.
  *
  * Prints the seed, a line for each case, and at the end `N passed, N failed`;
  * the status is 1 if any failed.
@@ -17,7 +17,7 @@
 import { parseArgs } from "node:util";
 
 import type { Outcome, Task } from "./client.ts";
-import { findRuntimes, type Runtime } from "./runtimes.ts";
+import { install, type Runtime } from "./runtimes.ts";
 
 const MEBIBYTE = 2 ** 20;
 /** Milliseconds without a line of output until a runtime is given up. */
@@ -33,12 +33,10 @@ const { values: options, positionals: wanted } = parseArgs({
     sample: { type: "boolean" },
     mib: { type: "string" },
     seed: { type: "string" },
-    packages: { type: "string" },
   },
 });
 const size = Number(options.mib ?? (options.sample ? 4 : 200)) * MEBIBYTE;
 const seed = Number(options.seed ?? Math.floor(Math.random() * 2 ** 32));
-const folder = options.packages ?? `${here}/../runtimes/node_modules`;
 const isWanted = (name: string) => wanted.length === 0 || wanted.includes(name);
 const count = { PASS: 0, FAIL: 0, SKIP: 0 };
 
@@ -49,10 +47,7 @@ console.log(`${count.PASS} passed, ${count.FAIL} failed${skipped}`);
 Deno.exit(count.FAIL > 0 || count.PASS === 0 ? 1 : 0);
 
 async function main(): Promise<void> {
-  const { runtimes, missing } = await findRuntimes(folder);
-  for (const name of missing.filter(isWanted)) {
-    print("SKIP", name, `it is not in ${folder}`);
-  }
+  const runtimes = await install();
   const node = runtimes.find(({ name }) => name.startsWith("Node"))!;
   const identity = {
     cert: `${certificates}/server.pem`,

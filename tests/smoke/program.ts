@@ -5,7 +5,7 @@
  * @module
  */
 
-import { deepStrictEqual, match, ok, strictEqual } from "node:assert";
+import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert";
 import { once } from "node:events";
 import http from "node:http";
 import type net from "node:net";
@@ -51,6 +51,8 @@ const bytes = new TextEncoder().encode(question);
  * exit after a certificate that it did not trust.
  */
 const isOldBun = /^1\.[23]\./.test(process.versions.bun ?? "");
+/** Bun before 1.3 has no sockets that ask a lookup of ours. */
+const isBun12 = /^1\.2\./.test(process.versions.bun ?? "");
 
 /** What is used of a reader, of either kind. */
 type Read = () => Promise<{ readonly value?: Uint8Array | undefined }>;
@@ -197,9 +199,13 @@ const steps: Record<string, () => Promise<void>> = {
     }
   },
   async "LazySocket"() {
+    if (isBun12) return refusesSockets(() => new LazySocket());
     await socketEchoes(new LazySocket({ hostname, port: place.echo }));
   },
   async "createConnection in an http.Agent"() {
+    if (isBun12) {
+      return refusesSockets(() => createConnection({ port: place.http }));
+    }
     const agent = Object.assign(new http.Agent(), { createConnection });
     const request = http.get(`http://localhost:${place.http}/`, { agent });
     const [response] = await once(request, "response");
@@ -226,6 +232,11 @@ const steps: Record<string, () => Promise<void>> = {
     await socket.close();
   },
 };
+
+/** As `isBun12` says. */
+function refusesSockets(make: () => unknown): void {
+  throws(make, { name: "TypeError", message: /take Bun 1\.3 or later$/ });
+}
 
 async function failure(connecting: Promise<Connection>): Promise<ConnectError> {
   const error = await connecting.then(() => "connected", (error) => error);

@@ -774,7 +774,7 @@ export const netCases: readonly Case[] = [
         { localAddress: 1 },
         { localPort: "foobar" },
         { localPort: 65536 },
-        { lookup: "foobar" },
+        { lookup: "foobar", host: name },
         { lookup: 1, host: name },
         { hints: 7777, host: name },
         { family: "x", host: name },

@@ -295,6 +295,7 @@ export const tlsCases: readonly Case[] = [
         { pskCallback: 1 },
         { secureContext: {} },
         { timeout: "x" },
+        { lookup: 1 },
         { signal: "x" },
         { requestOCSP: 1 },
       ];

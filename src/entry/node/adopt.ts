@@ -21,6 +21,8 @@ import net from "node:net";
 import { nextTick } from "node:process";
 import tls from "node:tls";
 
+import { detectRuntime } from "../../runtime/detect.ts";
+
 /** What is used of the inside of a socket. */
 type Inside = net.Socket & Record<PropertyKey, unknown> & {
   _handle: Handle | null;
@@ -33,7 +35,7 @@ type Inside = net.Socket & Record<PropertyKey, unknown> & {
 
 /** What is used of a handle. */
 interface Handle extends Record<PropertyKey, unknown> {
-  hasRef?(): boolean;
+  ref?(): void;
   unref?(): void;
 }
 
@@ -93,6 +95,19 @@ export function withShadow(
   }
 }
 
+/**
+ * Refuses platforms without sockets that ask a `lookup` of ours.
+ *
+ * @throws {TypeError} on these.
+ */
+export function checkSockets(): void {
+  const { name } = detectRuntime();
+  if (name !== "bun" || reinitializeHandle) return;
+  throw new TypeError(
+    "Cannot connect: createConnection() and LazySocket take Bun 1.3 or later",
+  );
+}
+
 /** Corrects what `tls.connect()` was told of the server. */
 export function correctServer(
   socket: tls.TLSSocket,
@@ -110,35 +125,43 @@ export function correctServer(
   }
 }
 
-/** Whether {@linkcode adopt} can do its work. */
+/**
+ * Whether {@linkcode adopt} can do its work. A platform that has no such method
+ * for TLS (Deno before 2.9) ends its handshake in a way of its own, and on Bun a
+ * handle learns of `onread` when it is made.
+ */
 export function canAdopt(
   waiting: net.Socket,
   opened: net.Socket,
   { onread }: { readonly onread?: unknown },
 ): boolean {
   const handle = (opened as Inside)._handle;
-  // On Bun a handle learns of `onread` when it is made.
-  return reinitializeHandle !== undefined && !isWrapped(waiting) &&
-    handle !== null && !(onread && handle.data);
+  if (!reinitializeHandle || !handle || isWrapped(waiting)) return false;
+  if (handle.data) return !onread;
+  return !(opened instanceof tls.TLSSocket) ||
+    symbolOf(tls.TLSSocket.prototype, "kReinitializeHandle") !== undefined;
 }
 
 /**
  * Makes `waiting`, for which the platform waits for an address by `done`, the
- * owner of the connection that `opened` holds. `connect` follows,
+ * owner of the connection that `opened` holds, which keeps the process alive or
+ * not. `connect` follows,
  * and with TLS `secureConnect`, without another handshake.
  */
 export function adopt(
   waiting: net.Socket,
   opened: net.Socket,
+  isRef: boolean,
   done: () => void,
 ): void {
   const [socket, winner] = [waiting as Inside, opened as Inside];
   const handle = winner._handle!;
-  const isUnref = socket._handle?.hasRef?.() === false;
   const isTls = socket instanceof tls.TLSSocket;
   const received = takeReceived(winner);
   moveHandle(winner, socket, handle, isTls);
-  if (isUnref) handle.unref?.();
+  if (!isRef) handle.unref?.();
+  // Bun has let go of it while it was paused.
+  else if (handle.data) handle.ref?.();
   if (handle.data) return openOnBun(winner, socket, handle, received);
 
   // The platform dials, and finds that this handle is connected already.

@@ -56,6 +56,10 @@ export interface SocketSettings {
  * for await (const chunk of socket) console.log(String(chunk));
  * ```
  *
+ * A TLS session of an earlier connection is resumed; then
+ * `getPeerCertificate()` is empty on Node. With `session: false` there is always
+ * a certificate.
+ *
  * Works on Node, Bun and Deno. On Deno, prefer `connect()` where TLS moves
  * much data: Deno's `node:tls` may lose the end of a stream under backpressure.
  *

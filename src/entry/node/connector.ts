@@ -13,10 +13,12 @@
  * @module
  */
 
+import type { LookupAddress, LookupOptions } from "node:dns";
 import net from "node:net";
 import { nextTick } from "node:process";
 import type * as tls from "node:tls";
 
+import type { Resolver } from "../../core/answer.ts";
 import { check, checkAtLeast, type Names } from "../../core/check.ts";
 import { after, type Clock } from "../../core/clock.ts";
 import type { HappyEyeballsEvent } from "../../events.ts";
@@ -38,7 +40,7 @@ import {
 import { nodeTlsOptions } from "../../runtime/node_tls_options.ts";
 import { TlsSessions } from "../../runtime/node_tls_sessions.ts";
 import { raceSockets } from "./connect_node.ts";
-import { familyOf, lookupResolver } from "./lookup.ts";
+import { familyOf } from "./lookup.ts";
 import { platformError } from "./platform_error.ts";
 import { asUndiciError, connectTimeoutError } from "./undici_error.ts";
 
@@ -55,6 +57,7 @@ export interface ConnectorOptions
     Omit<
       tls.ConnectionOptions,
       | "ALPNProtocols"
+      | "certificateCompression"
       | "host"
       | "path"
       | "port"
@@ -307,6 +310,28 @@ function raceOptions(
     // undici asks for the one and delays the other.
     noDelay: true,
     keepAlive: false,
+  };
+}
+
+/** A function like `dns.lookup()` as a resolver: one question for all. */
+function lookupResolver(
+  lookup: net.LookupFunction,
+  options: LookupOptions,
+): Resolver {
+  return async function* (hostname, { types }) {
+    const found = await new Promise<string[]>((resolve, reject) => {
+      const all = { ...options, all: true };
+      lookup(hostname, all, (error, answer: string | LookupAddress[]) => {
+        if (error) reject(error);
+        else if (typeof answer === "string") resolve([answer]);
+        else resolve(answer.map(({ address }) => address));
+      });
+    });
+    for (const type of types) {
+      const family = type === "A" ? 4 : 6;
+      const addresses = found.filter((address) => net.isIP(address) === family);
+      yield { type, addresses };
+    }
   };
 }
 

@@ -17,9 +17,9 @@ import tls from "node:tls";
 import type { HappyEyeballsOptions } from "../../options.ts";
 import { nodeTlsOptions } from "../../runtime/node_tls_options.ts";
 import { TlsSessions } from "../../runtime/node_tls_sessions.ts";
+import { checkSockets } from "./adopt.ts";
 import {
   checkBlockList,
-  isRaced,
   RacingSocket,
   RacingTlsSocket,
   racingTlsSocket,
@@ -113,6 +113,7 @@ export function createConnection(
   options: CreateConnectionOptions,
   callback?: CreateConnectionCallback,
 ): net.Socket {
+  checkSockets();
   checkBlockList(options);
   const isSecure = protocolOf(this, options) === "https:";
   const socket = isSecure
@@ -165,7 +166,7 @@ function connectTls(
   const raceOptions = pickRaceOptions(options);
   const plan = ({ host }: Target) => attemptOptions(options, host);
   const { servername } = plan(target);
-  if (socket || !isRaced(target, raceOptions)) {
+  if (socket || path != null) {
     refuseUnguarded(raceOptions);
     return connectAlone({ ...target, servername, socket }, sessions);
   }

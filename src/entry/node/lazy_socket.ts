@@ -27,7 +27,7 @@ import {
 } from "../../options.ts";
 import { nodeTlsOptions } from "../../runtime/node_tls_options.ts";
 import type { DialOptions } from "../../runtime/runtime.ts";
-import { withShadow } from "./adopt.ts";
+import { checkSockets, withShadow } from "./adopt.ts";
 import {
   aimAt,
   checkBlockList,
@@ -191,6 +191,7 @@ export class LazySocket extends LazyPlainSocket {
    * @throws {TypeError | RangeError} when one of them is wrong.
    */
   constructor(options: LazySocketOptions = {}) {
+    checkSockets();
     const dial = checkLazyOptions(options);
     if (dial.tls) return lazyTlsSocket(options, dial) as never;
     super(socketOptions(options, dial));

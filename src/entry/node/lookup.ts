@@ -10,7 +10,6 @@
  */
 
 import type { LookupAddress, LookupOptions } from "node:dns";
-import { isIP, type LookupFunction } from "node:net";
 import { nextTick } from "node:process";
 
 import type { Resolver } from "../../core/answer.ts";
@@ -141,28 +140,6 @@ async function addresses(
   } catch (error) {
     throw lookupError(hostname, error);
   }
-}
-
-/** A function like `dns.lookup()` as a resolver: one question for all. */
-export function lookupResolver(
-  lookup: LookupFunction,
-  options: LookupOptions,
-): Resolver {
-  const asked = familyOf(options.family) ? options : { ...options, all: true };
-  return async function* (hostname, { types }) {
-    const found = await new Promise<LookupAddress[]>((resolve, reject) => {
-      lookup(hostname, asked, (error, address, family) => {
-        if (error) reject(error);
-        else if (Array.isArray(address)) resolve(address);
-        else resolve([{ address, family: family ?? isIP(address) }]);
-      });
-    });
-    for (const type of types) {
-      const addresses = found.map(({ address }) => address)
-        .filter((address) => isIP(address) === (type === "A" ? 4 : 6));
-      yield { type, addresses };
-    }
-  };
 }
 
 /** As `dns.lookup()` words it. */

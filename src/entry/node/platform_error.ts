@@ -11,9 +11,12 @@
  * @module
  */
 
+import net from "node:net";
+
 import { ConnectError } from "../../errors.ts";
 import { parseHostname } from "../../hostname.ts";
 import { errorCode } from "../../runtime/attempt_error.ts";
+import { systemClock } from "../../runtime/system_clock.ts";
 
 /** The number that libuv has for "no such name", and for "ask again". */
 const NUMBERS: Readonly<Record<string, number>> = {
@@ -32,10 +35,41 @@ export function platformError(error: unknown, host: string): unknown {
     : isRefused(host)
     ? lookupError("ENOTFOUND", host)
     : error;
-  if (own !== error && own instanceof Error && Object.isExtensible(own)) {
-    own.cause ??= error;
-  }
+  if (own !== error) putCause(own, error);
   return own;
+}
+
+/**
+ * Puts a `ConnectError` behind the error of a socket that the platform dialled
+ * alone, an address by itself; `startTime` is when it began.
+ */
+export function explainAlone(
+  error: Error,
+  { hostname, port, startTime }: Alone,
+): void {
+  const { address } = error as { address?: string };
+  const family = net.isIP(address ?? hostname);
+  const endpoint = family === 4 || family === 6
+    ? { address: address ?? hostname, family, port } as const
+    : null;
+  const duration = systemClock.now() - startTime;
+  const attempt = { index: 0, endpoint, startTime, duration, error };
+  putCause(error, new ConnectError({ hostname, port, attempts: [attempt] }));
+}
+
+/** What the platform dials alone. */
+export interface Alone {
+  readonly hostname: string;
+  readonly port: number;
+  readonly startTime: number;
+}
+
+/** Not enumerable, as the constructor of an error has it; the first one stays. */
+function putCause(error: unknown, value: unknown): void {
+  if (!(error instanceof Error) || !Object.isExtensible(error)) return;
+  if (Object.hasOwn(error, "cause")) return;
+  const how = { value, writable: true, configurable: true };
+  Object.defineProperty(error, "cause", how);
 }
 
 function isRefused(host: string): boolean {

@@ -14,7 +14,9 @@ import tls from "node:tls";
 
 import { check, isFunction } from "../../core/check.ts";
 import type { TlsSessions } from "../../runtime/node_tls_sessions.ts";
+import { systemClock } from "../../runtime/system_clock.ts";
 import { correctServer } from "./adopt.ts";
+import { type Alone, explainAlone } from "./platform_error.ts";
 import {
   isAsByDefault,
   platformOptions,
@@ -38,6 +40,8 @@ export interface ConnectArguments {
 interface Memory {
   readonly options: RaceOptions;
   race: SocketRace | undefined;
+  /** What the platform dials without a race. */
+  alone?: Alone | undefined;
 }
 
 const memories = new WeakMap<net.Socket, Memory>();
@@ -50,8 +54,10 @@ function racing<B extends SocketClass>(Base: B): B {
       const memory = memories.get(this)!;
       if (!isRaced(options, memory.options)) {
         refuseUnguarded(memory.options);
+        memory.alone = aloneOf(options);
         return super.connect(options as Target, callback);
       }
+      memory.alone = undefined;
       memory.race?.cancel();
       memory.race = new SocketRace(memory.options, null);
       const host = options.host || "localhost";
@@ -82,7 +88,10 @@ function racing<B extends SocketClass>(Base: B): B {
       error: Error | null,
       done: (error?: Error | null) => void,
     ): void {
-      memories.get(this)?.race?.cancel();
+      const memory = memories.get(this);
+      memory?.race?.cancel();
+      const alone = memory?.alone ?? memory?.race?.alone;
+      if (error && alone && isUnopened(this, error)) explainAlone(error, alone);
       super._destroy(error, done);
     }
   };
@@ -184,20 +193,20 @@ export function parseConnectArguments(
  * Whether there is something to race for. All else is left to the platform:
  * paths, what it refuses, an address by itself, and who wants one address only.
  */
-export function isRaced(
+function isRaced(
   options: ConnectArguments["options"],
   raceOptions: RaceOptions,
 ): boolean {
-  const { host, port, path, autoSelectFamily, lookup } = options;
+  const { host, port, path, autoSelectFamily } = options;
   const isOne = typeof host === "string" && net.isIP(host) !== 0 ||
-    (autoSelectFamily ?? net.getDefaultAutoSelectFamily()) === false;
+    // Deno 2.0 has no such default.
+    (autoSelectFamily ?? net.getDefaultAutoSelectFamily?.()) === false;
   if (isOne && isAsByDefault(options, raceOptions)) return false;
   const isHost = host == null || typeof host === "string";
   const isPort = ["number", "string"].includes(typeof port) &&
     Number.isInteger(Number(port)) && Number(port) >= 1 &&
     Number(port) <= 65_535;
-  const isLookup = lookup == null || typeof lookup === "function";
-  return path == null && isHost && isPort && isLookup && !host?.includes("\0");
+  return path == null && isHost && isPort && !host?.includes("\0");
 }
 
 /** A guard that is none must not be passed by. */
@@ -206,6 +215,22 @@ export function checkBlockList(
 ): void {
   const isRight = !blockList || isFunction(blockList.check);
   check("connect: blockList", "a net.BlockList", blockList, isRight);
+}
+
+function aloneOf(
+  { host, port, path }: ConnectArguments["options"],
+): Alone | undefined {
+  if (path != null) return undefined;
+  const startTime = systemClock.now();
+  return { hostname: host || "localhost", port: Number(port), startTime };
+}
+
+/** Whether a socket that fails was never open. */
+function isUnopened(socket: net.Socket, error: Error): boolean {
+  if ((socket as { secureConnecting?: boolean }).secureConnecting) return true;
+  const { syscall, code } = error as NodeJS.ErrnoException;
+  return ["connect", "bind", "getaddrinfo"].includes(syscall!) ||
+    code === "ERR_IP_BLOCKED";
 }
 
 /** A guard with a hole is none. */

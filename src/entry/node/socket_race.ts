@@ -29,6 +29,8 @@ import {
   LEAST_CONNECTION_ATTEMPT_DELAY,
   type Settings,
 } from "../../options.ts";
+import { systemClock } from "../../runtime/system_clock.ts";
+import { withBuiltins } from "../../runtime/node_builtin.ts";
 import { openSocket, type SocketPlan } from "../../runtime/node_socket.ts";
 import type {
   Resumption,
@@ -44,7 +46,7 @@ import {
 } from "./adopt.ts";
 import { staticResolver } from "../../resolvers/static.ts";
 import { familyOf } from "./lookup.ts";
-import { blockedError, platformError } from "./platform_error.ts";
+import { type Alone, blockedError, platformError } from "./platform_error.ts";
 
 /** The options of the race that come beside Node's own. */
 export type RaceOptions = Omit<
@@ -117,6 +119,9 @@ export class SocketRace {
   /** What the check of the winner's name said, once there is one. */
   verdict: { readonly error: Error | undefined } | undefined;
 
+  /** What the platform dials alone, because there is one address only. */
+  alone: Alone | undefined;
+
   readonly #options: RaceOptions;
   readonly #tls: TlsPlan | null;
   readonly #shared: SharedTls | undefined;
@@ -184,6 +189,7 @@ export class SocketRace {
   }
 
   #ask(lookup: net.LookupFunction, host: string): void {
+    const startTime = systemClock.now();
     const options = this.#lookupOptions;
     const isPlain = isAsByDefault(this.#waiting!.target, this.#options);
     const asked = familyOf(options.family)
@@ -197,6 +203,8 @@ export class SocketRace {
       const [first] = found;
       const isOne = usable.length === 1;
       if (error || usable.length === 0 || (isOne && isPlain)) {
+        const port = Number(this.#waiting!.target.port);
+        this.alone = { hostname: host, port, startTime };
         this.#done!(error, first?.address as string, first?.family as number);
       } else setImmediate(() => this.#begin(usable));
     });
@@ -237,14 +245,12 @@ export class SocketRace {
     this.#announce(endpoint);
     try {
       this.#guard(endpoint);
-      const socket = await openSocket(
-        endpoint,
-        this.#plan(opened),
-        signal,
-        () => {
-          this.#announceTcp();
-          onTcp();
-        },
+      const onTcpOpen = () => {
+        this.#announceTcp();
+        onTcp();
+      };
+      const socket = await withBuiltins(() =>
+        openSocket(endpoint, this.#plan(opened), signal, onTcpOpen)
       );
       opened.resumption?.done(socket as tls.TLSSocket);
       return { ...opened, socket };
@@ -360,7 +366,12 @@ export class SocketRace {
     this.verdict = { error: identityError };
     // Tickets may come before it takes over, and after.
     resumption?.keepFrom(waiting as tls.TLSSocket, true);
-    adopt(waiting, socket, () => withShadow(waiting, "emit", done));
+    adopt(
+      waiting,
+      socket,
+      this.#isRef,
+      () => withShadow(waiting, "emit", done),
+    );
   }
 
   /** Keeps the events to come from who has heard them. */
@@ -378,7 +389,9 @@ export class SocketRace {
     const { socket, target } = this.#waiting!;
     if (this.#attempts.signal.aborted) return;
     const error = platformError(reason, target.host) as Error;
-    if (!(reason instanceof ConnectError) || reason.attempts.length === 0) {
+    const isTried = reason instanceof ConnectError &&
+      reason.attempts.length > 0;
+    if (!isTried && !net.isIP(target.host)) {
       this.#emit("lookup", error, undefined, undefined, target.host);
     }
     if (this.#distrust) {
@@ -405,13 +418,15 @@ export function platformOptions(
   race: SocketRace,
   target: Target,
 ): net.TcpSocketConnectOpts {
-  const { autoSelectFamily } = target;
+  const { autoSelectFamily, lookup } = target;
+  const isLookup = lookup == null || typeof lookup === "function";
   const isChoice = typeof autoSelectFamily === "boolean";
   return {
     ...target,
     // Literals are not looked up.
     host: net.isIP(target.host) ? "localhost" : target.host,
-    lookup: race.lookup,
+    // The platform refuses what is wrong.
+    lookup: isLookup ? race.lookup : lookup,
     ...(isChoice || autoSelectFamily == null) && { autoSelectFamily: false },
   };
 }

@@ -15,6 +15,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import net from "node:net";
 import process from "node:process";
 
+// Before anything that keeps a timer.
+import { CountedTimers } from "../../counted_timers.ts";
+
 import { connect, type Connection, staticResolver } from "../../../mod.ts";
 import { listLiveSockets } from "./socket_table.ts";
 
@@ -94,8 +97,8 @@ const SETTLE = 500;
 
 const { setTimeout: systemSetTimeout } = globalThis;
 let handedOver = 0;
-/** Tells how many timers are set; counted from after the comparison. */
-let timers: () => number;
+/** Counted from after the comparison. */
+let timers: CountedTimers;
 const plan: LoadPlan = JSON.parse(readFileSync(process.argv[2]!, "utf8"));
 const ca = readFileSync(plan.ca, "utf8");
 
@@ -103,7 +106,7 @@ await main();
 
 async function main(): Promise<void> {
   const { raw, ours } = await compare();
-  timers = countTimers();
+  timers = new CountedTimers();
   for (const { hosts, connects } of plan.phases) {
     const warmUps = Math.max(connects / 20, LEAST_WARM_UPS * hosts.length);
     await soak(hosts, "warmup", warmUps, () => {});
@@ -333,7 +336,7 @@ function sample(): Sample {
   return {
     descriptors: readdirSync("/proc/self/fd").length,
     sockets: sockets.length,
-    timers: timers(),
+    timers: timers.running.size,
     heap,
     connected,
   };
@@ -346,28 +349,6 @@ function collectGarbage(): void {
   };
   if (Bun) Bun.gc(true);
   else gc!();
-}
-
-/** Counts the timers that are set, by standing in for the globals. */
-function countTimers(): () => number {
-  const live = new Set<unknown>();
-  const { setTimeout, clearTimeout } = globalThis;
-  const counting = (run: () => void, ms: number) => {
-    const timer = setTimeout(() => {
-      live.delete(timer);
-      run();
-    }, ms);
-    live.add(timer);
-    return timer;
-  };
-  Object.assign(globalThis, {
-    setTimeout: counting,
-    clearTimeout(timer: number) {
-      live.delete(timer);
-      clearTimeout(timer);
-    },
-  });
-  return () => live.size;
 }
 
 function median(values: readonly number[]): number {
