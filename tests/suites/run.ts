@@ -16,7 +16,7 @@
  * @module
  */
 
-import { install } from "../drivers/runtimes.ts";
+import { install } from "../bytes/runtimes.ts";
 import { cases } from "./cases.ts";
 import { reasonFor, type RuntimeName } from "./differences.ts";
 import { type DoorName, doorNames, noEnd } from "./scene.ts";
@@ -39,7 +39,12 @@ type Logs = ReadonlyMap<number, ReadonlyMap<DoorName, readonly string[]>>;
 
 const here = import.meta.dirname!;
 const root = `${here}/../..`;
-const loader = "./tests/runtimes/node_loader.mjs";
+/** What a binary that is named takes before the file to run. */
+const options: Readonly<Record<string, readonly string[]>> = {
+  node: ["--import=./tests/runtimes/node_loader.mjs"],
+  bun: [],
+  deno: ["run", "-A", "--no-check"],
+};
 /** Milliseconds that a process may say nothing. */
 const patience = 15_000;
 const ended = "the process ended: ";
@@ -73,22 +78,17 @@ async function main(): Promise<void> {
 async function findRuntimes(): Promise<Runtime[]> {
   const named = Deno.args.flatMap((arg) => {
     const [, name, binary] = /^--(node|bun|deno)=(.*)$/.exec(arg) ?? [];
-    return name ? [{ name, command: [binary!] as const }] : [];
+    return name ? [{ name, command: [binary!, ...options[name]!] }] : [];
   });
   const found = named.length > 0 ? named : await install();
   return await Promise.all(found.map(async ({ name, command }) => {
-    const [binary] = command;
-    const { stdout } = await new Deno.Command(binary, {
+    const { stdout } = await new Deno.Command(command[0]!, {
       args: ["--version"],
     }).output();
     const version = /\d[\d.]*/.exec(new TextDecoder().decode(stdout))![0];
-    const kind = name[0]!.toUpperCase() + name.slice(1) as RuntimeName;
-    const args = {
-      Node: [`--import=${loader}`],
-      Bun: [],
-      Deno: ["run", "-A", "--no-check"],
-    }[kind];
-    return { kind, label: `${kind} ${version}`, command: [binary, ...args] };
+    const kind = (["Node", "Bun", "Deno"] as const)
+      .find((kind) => name.toLowerCase().startsWith(kind.toLowerCase()))!;
+    return { kind, label: `${kind} ${version}`, command };
   }));
 }
 
