@@ -17,6 +17,7 @@ import {
   events,
   type Options,
   type Scene,
+  unraced,
 } from "./scene.ts";
 
 const host = "127.0.0.1";
@@ -156,6 +157,24 @@ export const netCases: readonly Case[] = [
       const socket = scene.watch(scene.door.connect({ port, host }));
       await scene.closed(socket);
       scene.members("then", socket, ...states);
+    },
+  },
+  {
+    name: "autoSelectFamily: false dials the first address only",
+    from: "test-net-autoselectfamily-default.js",
+    async run(scene) {
+      const port = await scene.serve((socket) => socket.destroy());
+      const lookup: Lookup = (_hostname, { all }, callback) => {
+        const answers = ["127.0.0.2", host];
+        const found = answers.map((address) => ({ address, family: 4 }));
+        if (all) setImmediate(callback, null, found);
+        else setImmediate(callback, null, answers[0], 4);
+      };
+      const options = { port, host: name, lookup, autoSelectFamily: false };
+      for (const way of ["connect", "secure"] as const) {
+        const socket = scene.door[way]({ ...options, ...unraced });
+        await scene.closed(scene.watch(socket));
+      }
     },
   },
   {

@@ -100,6 +100,9 @@ const silent: Resolver = (_hostname, { signal }) => ({
 /** With it an address is raced too; it would be left to the platform. */
 const raced = { onEvent() {} };
 
+/** For cases about what is left to the platform. */
+export const unraced: Options = { onEvent: undefined };
+
 /** What the doors of ours have in common. */
 const ours = {
   socket: (options) =>
@@ -170,6 +173,7 @@ function forConstructor(options: Options): Options {
   const names = [
     ...["allowHalfOpen", "signal", "onread", "highWaterMark", "blockList"],
     ...["noDelay", "keepAlive", "keepAliveInitialDelay", "resolver"],
+    "onEvent",
   ];
   return Object.fromEntries(
     names.filter((name) => name in options).map((name) => [

@@ -24,6 +24,7 @@ import {
   SocketRace,
   type Target,
   type TlsPlan,
+  wantsOne,
 } from "./socket_race.ts";
 
 /** A class of sockets. */
@@ -197,10 +198,9 @@ function isRaced(
   options: ConnectArguments["options"],
   raceOptions: RaceOptions,
 ): boolean {
-  const { host, port, path, autoSelectFamily } = options;
+  const { host, port, path } = options;
   const isOne = typeof host === "string" && net.isIP(host) !== 0 ||
-    // Deno 2.0 has no such default.
-    (autoSelectFamily ?? net.getDefaultAutoSelectFamily?.()) === false;
+    wantsOne(options);
   if (isOne && isAsByDefault(options, raceOptions)) return false;
   const isHost = host == null || typeof host === "string";
   const isPort = ["number", "string"].includes(typeof port) &&

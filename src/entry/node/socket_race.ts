@@ -179,20 +179,25 @@ export class SocketRace {
 
   /** A lookup of the caller's own is asked at once, as the platform does. */
   #resolve(): void {
-    const { lookup, host } = this.#waiting!.target;
-    const isOurs = !lookup || this.#options.resolver || net.isIP(host);
+    const { target } = this.#waiting!;
+    const { lookup, host } = target;
+    const isAlone = wantsOne(target) && isAsByDefault(target, this.#options);
+    const isOurs = net.isIP(host) !== 0 ||
+      (lookup ? this.#options.resolver !== undefined : !isAlone);
     if (this.#lookupOptions.hints && (isOurs || lookup === dns.lookup)) {
       checkLookup(this.#lookupOptions);
     }
     if (isOurs) setImmediate(() => this.#begin());
-    else this.#ask(lookup, host);
+    else this.#ask(lookup ?? dns.lookup, target, isAlone);
   }
 
-  #ask(lookup: net.LookupFunction, host: string): void {
+  /** With `isAlone` the platform dials the first address. */
+  #ask(lookup: net.LookupFunction, target: Target, isAlone: boolean): void {
     const startTime = systemClock.now();
     const options = this.#lookupOptions;
-    const isPlain = isAsByDefault(this.#waiting!.target, this.#options);
-    const asked = familyOf(options.family)
+    const isPlain = isAsByDefault(target, this.#options);
+    const { host, port } = target;
+    const asked = isAlone || familyOf(options.family)
       ? options
       : { ...options, all: true };
     lookup(host, asked, (error, address, family) => {
@@ -201,10 +206,9 @@ export class SocketRace {
         : [{ address, family: family! }];
       const usable = found.filter(({ address }) => net.isIP(address));
       const [first] = found;
-      const isOne = usable.length === 1;
+      const isOne = isAlone || usable.length === 1;
       if (error || usable.length === 0 || (isOne && isPlain)) {
-        const port = Number(this.#waiting!.target.port);
-        this.alone = { hostname: host, port, startTime };
+        this.alone = { hostname: host, port: Number(port), startTime };
         this.#done!(error, first?.address as string, first?.family as number);
       } else setImmediate(() => this.#begin(usable));
     });
@@ -457,6 +461,14 @@ function settingsOf(
     host: { kind: "name", name: host },
     resolver: staticResolver(found.map(({ address }) => address)),
   };
+}
+
+/** Whether the caller wants one address only. */
+export function wantsOne(
+  { autoSelectFamily }: { readonly autoSelectFamily?: unknown },
+): boolean {
+  // Deno 2.0 has no such default.
+  return (autoSelectFamily ?? net.getDefaultAutoSelectFamily?.()) === false;
 }
 
 /** Whether nothing is asked for that the platform has not, but for a race. */
