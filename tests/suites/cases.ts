@@ -4,8 +4,13 @@
  * @module
  */
 
+import { httpCases } from "./http_agent.ts";
 import { netCases } from "./net.ts";
 import type { Case } from "./scene.ts";
 import { tlsCases } from "./tls.ts";
 
-export const cases: readonly Case[] = [...netCases, ...tlsCases];
+export const cases: readonly Case[] = [
+  ...netCases,
+  ...tlsCases,
+  ...httpCases,
+];

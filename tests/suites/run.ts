@@ -54,8 +54,8 @@ await main();
 
 async function main(): Promise<void> {
   const texts = Deno.args.filter((arg) => !arg.startsWith("--"));
-  const runs = cases.flatMap(({ name, doors = doorNames }, index) =>
-    texts.length === 0 || texts.some((text) => name.includes(text))
+  const runs = cases.flatMap(({ name, from, doors = doorNames }, index) =>
+    texts.length === 0 || texts.some((text) => `${from} ${name}`.includes(text))
       ? doorNames.filter((door) => doors.includes(door))
         .map((door) => ({ index, door }))
       : []

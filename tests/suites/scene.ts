@@ -15,7 +15,12 @@ import net from "node:net";
 import tls from "node:tls";
 
 import { type Resolver, staticResolver } from "../../mod.ts";
-import { createConnection, LazySocket } from "../../src/entry/node.ts";
+import {
+  createConnection,
+  type CreateConnectionCallback,
+  type CreateConnectionOptions,
+  LazySocket,
+} from "../../src/entry/node.ts";
 import { certificate } from "../certs/read.ts";
 
 /** One behaviour. */
@@ -56,6 +61,11 @@ export interface Door {
   connect(...args: Arguments): net.Socket;
   /** As `tls.connect()`. */
   secure(options: Options, callback?: () => void): tls.TLSSocket;
+  /** As a hook that calls back with the socket when it is connected. */
+  call(
+    options: Options,
+    callback: (error: unknown, socket?: net.Socket) => void,
+  ): void;
   agent(options?: Options): http.Agent;
   secureAgent(options?: Options): https.Agent;
   /** Options by which any name has these addresses; without, there is no answer. */
@@ -67,6 +77,11 @@ const platform: Door = {
   socket: (options) => new net.Socket(options),
   connect: (...args) => net.connect(...args as [net.NetConnectOpts]),
   secure: (options, callback) => tls.connect(options, callback),
+  call(options, callback) {
+    const socket = net.connect(options as net.NetConnectOpts);
+    socket.once("connect", () => callback(null, socket));
+    socket.once("error", callback);
+  },
   agent: (options) => new http.Agent(options),
   secureAgent: (options) => new https.Agent(options),
   names: (addresses) => ({
@@ -116,6 +131,7 @@ const ours = {
     if (callback) socket.once("secureConnect", callback);
     return socket as unknown as tls.TLSSocket;
   },
+  call: (options, callback) => void createConnection(options, callback),
   agent: (options) =>
     Object.assign(new http.Agent(options), { createConnection }),
   secureAgent: (options) =>
@@ -125,9 +141,19 @@ const ours = {
   }),
 } satisfies Partial<Door>;
 
+/** A hook as people wrap it. */
+const wrapped = {
+  createConnection: (
+    options: CreateConnectionOptions,
+    callback: CreateConnectionCallback,
+  ) => createConnection({ ...options }, callback),
+};
+
 const lazy: Door = {
   ...ours,
   name: "LazySocket",
+  agent: (options) => Object.assign(new http.Agent(options), wrapped),
+  secureAgent: (options) => Object.assign(new https.Agent(options), wrapped),
   connect(...args) {
     const { options, callback } = parse(args);
     const socket = ours.socket(forConstructor(options));
