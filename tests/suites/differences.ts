@@ -103,6 +103,14 @@ export const differences: readonly Difference[] = [
   },
   {
     reason:
+      "A server that hangs up in a handshake is `ECONNRESET`, as on Node. Bun's HTTPS agent says `ERR_SOCKET_CLOSED`.",
+    cases: [
+      "a server that hangs up in a handshake is an error of the request",
+    ],
+    on: ["Bun"],
+  },
+  {
+    reason:
       "Listeners of `connect` and `secureConnect` run in the async context of the caller, which Deno's own lose with TLS.",
     cases: ["listeners of a TLS socket run in the async context of the caller"],
     on: ["Deno"],
@@ -131,6 +139,15 @@ export const differences: readonly Difference[] = [
       "a signal aborts while it connects",
       "a signal aborts a socket that is connected",
       "a signal that is none is refused",
+    ],
+    doors: ["LazySocket"],
+  },
+  {
+    reason:
+      "`connect()` while it connects begins anew, and ends what was under way. Node and Deno dial twice by one handle, which fails (`EALREADY`).",
+    cases: [
+      "connect() again while it connects to 127.0.0.1",
+      "connect() again while it connects to example.test",
     ],
     doors: ["LazySocket"],
   },

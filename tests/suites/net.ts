@@ -561,6 +561,26 @@ export const netCases: readonly Case[] = [
     },
   },
   {
+    name: "a reset while much is written is ECONNRESET",
+    from: "test-net-server-reset.js",
+    async run(scene) {
+      const port = await scene.serve((socket) => {
+        socket.pause();
+        setTimeout(() => socket.resetAndDestroy(), 20);
+      });
+      const socket = await connected(scene, { port });
+      const outcomes: string[] = [];
+      for (const part of ["first", "second"]) {
+        socket.write(Buffer.alloc(8_000_000), (error) => {
+          const { code } = error as NodeJS.ErrnoException;
+          outcomes.push(`${part} ${code}`);
+        });
+      }
+      await scene.closed(socket);
+      scene.log("written", outcomes);
+    },
+  },
+  {
     name: "timeout is emitted while it looks up, and no more than that happens",
     from: "test-net-timeout-no-handle.js",
     async run(scene) {
@@ -747,6 +767,22 @@ export const netCases: readonly Case[] = [
     },
     doors: ["platform", "LazySocket"],
   },
+  ...[host, name].map((target): Case => ({
+    name: `connect() again while it connects to ${target}`,
+    from: "test-net-connect-call-socket-connect.js",
+    async run(scene) {
+      const port = await scene.serve((socket) => socket.end("hello"));
+      const names = scene.door.names([host]);
+      const socket = scene.watch(scene.door.socket(names));
+      const options = { port, host: target, ...names };
+      socket.on("data", (data) => scene.log("data", String(data)));
+      socket.connect(options);
+      scene.try("again", () => socket.connect(options));
+      scene.members("connecting", socket, ...states);
+      await scene.closed(socket);
+    },
+    doors: ["platform", "LazySocket"],
+  })),
   {
     name: "a port may be text",
     from: "test-net-connect-options-port.js",

@@ -393,6 +393,27 @@ export const tlsCases: readonly Case[] = [
     },
   },
   {
+    name: "what is set when it is too late, or while it connects",
+    from: "test-tls-connect-no-host.js",
+    async run(scene) {
+      const port = await scene.serveTls(talk);
+      const socket = connect(scene, port);
+      const options = socket as Options;
+      // Node crashes when it is connected.
+      scene.try("setServername", () => options.setServername(name));
+      const setTheRest = () => {
+        const session = Buffer.alloc(0);
+        scene.try("setSession", () => options.setSession(session));
+        scene.try("renegotiation", () => socket.disableRenegotiation());
+      };
+      setTheRest();
+      await scene.event(socket, "data");
+      setTheRest();
+      socket.destroy();
+      await scene.closed(socket);
+    },
+  },
+  {
     name: "Finished messages are there after the handshake",
     from: "test-tls-finished.js",
     async run(scene) {

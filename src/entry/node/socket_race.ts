@@ -46,6 +46,7 @@ import {
 } from "./adopt.ts";
 import { staticResolver } from "../../resolvers/static.ts";
 import { familyOf } from "./lookup.ts";
+import { RaceClock } from "./race_clock.ts";
 import { type Alone, blockedError, platformError } from "./platform_error.ts";
 
 /** The options of the race that come beside Node's own. */
@@ -128,6 +129,7 @@ export class SocketRace {
   readonly #attempts = new AbortController();
   /** The sockets of attempts under way. */
   readonly #opened = new Set<net.Socket>();
+  readonly #clock = new RaceClock();
   #isRef = true;
   #waiting:
     | { readonly socket: net.Socket; readonly target: Target }
@@ -164,6 +166,7 @@ export class SocketRace {
   /** Whether attempts keep the process alive. */
   setRef(isRef: boolean): void {
     this.#isRef = isRef;
+    this.#clock.setRef(isRef);
     for (const socket of this.#opened) {
       if (isRef) socket.ref();
       else socket.unref();
@@ -220,7 +223,9 @@ export class SocketRace {
     if (signal.aborted || !socket.connecting) return;
     let settings: Settings;
     try {
-      settings = settingsOf(target, this.#options, signal, found);
+      const { clock = this.#clock } = this.#options;
+      const options = { ...this.#options, clock };
+      settings = settingsOf(target, options, signal, found);
     } catch (error) {
       return this.#lose(error);
     }
