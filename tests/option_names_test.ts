@@ -141,21 +141,11 @@ const doors: readonly Door[] = [
   {
     name: "connect() of ./sockets",
     action: "connect",
-    options: ["secureTransport", "allowHalfOpen", "sni", "alpn"],
+    options: [
+      ...["secureTransport", "allowHalfOpen", "sni", "alpn"],
+      "highWaterMark",
+    ],
     open: (options) => connectSocket({ hostname: "", port: 1 }, options),
-  },
-  {
-    name: "startTls() of ./sockets",
-    action: "start TLS",
-    options: ["expectedServerHostname"],
-    open(options) {
-      const plain = connectSocket("127.0.0.1:1", { secureTransport: "off" });
-      try {
-        plain.startTls(options);
-      } finally {
-        plain.close();
-      }
-    },
   },
   {
     name: "connector()",

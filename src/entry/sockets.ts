@@ -64,6 +64,8 @@ export interface SocketOptions {
   sni?: string | null | undefined;
   /** The protocols TLS offers, most wanted first. @default none */
   alpn?: readonly string[] | undefined;
+  /** As in workerd; without effect, for one chunk waits at a time. */
+  highWaterMark?: number | bigint | undefined;
 }
 
 /** Whether there is TLS on a socket. */
@@ -83,11 +85,8 @@ const SOCKET_NAMES = {
   allowHalfOpen: 1,
   sni: 1,
   alpn: 1,
+  highWaterMark: 1,
 } satisfies Record<keyof SocketOptions, 1>;
-
-const START_TLS_NAMES = {
-  expectedServerHostname: 1,
-} satisfies Record<keyof StartTlsOptions, 1>;
 
 /** What sockets fail with. */
 export class SocketError extends TypeError {
@@ -241,6 +240,9 @@ export class Socket {
    * what was written. Takes this socket's place: this one is `upgraded`, and
    * its `closed` resolves a turn after the other one has opened.
    *
+   * What else is among the options is passed over, as in workerd: drivers hand
+   * on what they have of TLS.
+   *
    * The other one does not open when the handshake fails, nor when plain text
    * has arrived that nobody has read: it may be an injected response. The
    * connection is closed then.
@@ -249,9 +251,6 @@ export class Socket {
    * closed or upgraded already, or one of its streams is locked.
    */
   startTls(options: StartTlsOptions = {}): Socket {
-    orSocketError(() =>
-      checkOptionNames("start TLS", options, START_TLS_NAMES)
-    );
     const obstacle = this.#obstacleToTls();
     if (obstacle) throw new SocketError(`cannot start TLS: ${obstacle}`);
     const { serverName } = this.#settings.tls;

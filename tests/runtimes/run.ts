@@ -155,7 +155,13 @@ async function testOnJsr(): Promise<string> {
 async function testOnBun(): Promise<string> {
   const bun = await runtime("bun");
   const files = portableTests().map((file) => `./${file}`);
-  const output = await step(bun, ["test", "--timeout=30000", ...files]);
+  // It has to be imported before what it counts; Bun imports a module once.
+  const alone = "./tests/load_test.ts";
+  const together = files.filter((file) => file !== alone);
+  let output = "";
+  for (const each of [together, [alone]]) {
+    output += await step(bun, ["test", "--timeout=30000", ...each]);
+  }
   return `${passed(output, /^ (\d+) pass$/gm)}, ${await version(bun)}`;
 }
 

@@ -10,7 +10,7 @@
  * @module
  */
 
-import type net from "node:net";
+import net from "node:net";
 import { nextTick } from "node:process";
 import type tls from "node:tls";
 
@@ -181,7 +181,13 @@ const LazyTlsSocket: typeof tls.TLSSocket = lazy(RacingTlsSocket);
  * own error, whose `cause` is a `ConnectError` that names every address.
  * `destroy()` cancels every attempt.
  */
-export class LazySocket extends LazyPlainSocket {
+export class LazySocket extends net.Socket {
+  static {
+    // What it is for its users is the platform's class and nothing between.
+    Object.setPrototypeOf(this, LazyPlainSocket);
+    Object.setPrototypeOf(this.prototype, LazyPlainSocket.prototype);
+  }
+
   /** The hostname; postgres.js verifies certificates by it. */
   host: string | undefined;
 
