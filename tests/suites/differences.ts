@@ -103,6 +103,17 @@ export const differences: readonly Difference[] = [
   },
   {
     reason:
+      "The `timeout` of a request or an agent counts while the socket connects, as on Node. Bun's does not.",
+    cases: [
+      "the agent's timeout counts while it looks up",
+      "a request's timeout counts while it looks up",
+      "a request's timeout counts in a handshake",
+      "an HTTPS agent's timeout counts in a handshake",
+    ],
+    on: ["Bun"],
+  },
+  {
+    reason:
       "A server that hangs up in a handshake is `ECONNRESET`, as on Node. Bun's HTTPS agent says `ERR_SOCKET_CLOSED`.",
     cases: [
       "a server that hangs up in a handshake is an error of the request",

@@ -11,7 +11,7 @@ import https from "node:https";
 import type tls from "node:tls";
 
 import { certificate } from "../certs/read.ts";
-import { type Exchange, follow, pool } from "./http_agent.ts";
+import { type Exchange, follow, given, pool } from "./http_agent.ts";
 import { type Case, deferred, type Options, type Scene } from "./scene.ts";
 
 const host = "127.0.0.1";
@@ -248,7 +248,7 @@ export const httpsCases: readonly Case[] = [
       const agent = agentOf(scene);
       const { request, closed } = get(scene, agent, { port, timeout: 40 });
       request.on("timeout", () => request.destroy());
-      await closed;
+      await given(scene, { request, closed });
       await scene.turn();
       pool(scene, "then", agent);
     },
@@ -261,7 +261,7 @@ export const httpsCases: readonly Case[] = [
       const agent = agentOf(scene, { timeout: 40 });
       const { request, closed } = get(scene, agent, { port });
       request.on("timeout", () => request.destroy());
-      await closed;
+      await given(scene, { request, closed });
       await scene.turn();
       pool(scene, "then", agent);
     },

@@ -177,6 +177,8 @@ function connectTls(
     sessions,
     tlsOptions: { ...options, servername } as tls.ConnectionOptions,
   });
+  // Bun's own begins when the handshake is done.
+  if (options.timeout) racing.setTimeout(options.timeout);
   if (options.noDelay) racing.setNoDelay(true);
   if (options.keepAlive) {
     racing.setKeepAlive(true, options.keepAliveInitialDelay);
