@@ -25,14 +25,18 @@ export function path(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url));
 }
 
+/** Node finds packages by names of ours with it. */
+const loader = `--import=${
+  new URL("runtimes/node_loader.mjs", import.meta.url).href
+}`;
+
 /** How the runtime at hand is called, its own flags being `flags`. */
 function command(flags: readonly string[]): readonly string[] {
   if (runtimeName === "deno") return ["run", "--no-prompt", ...flags];
   // Before version 24 Node does not read TypeScript.
   const isOldNode = runtimeName === "node" &&
     Number.parseInt(process.versions.node) < 24;
-  const loader = new URL("runtimes/node_loader.mjs", import.meta.url);
-  return isOldNode ? [`--import=${loader.href}`, ...flags] : flags;
+  return isOldNode ? [loader, ...flags] : flags;
 }
 
 /** Runs a program, its path relative to this folder, to its end. */
@@ -58,8 +62,8 @@ export async function run(
   program: string,
   env: Readonly<Record<string, string>> = {},
 ): Promise<string> {
-  const flags = runtimeName === "deno" ? ["-A"] : [];
-  const result = await runProgram(program, [], flags, env);
+  const flags = { deno: ["-A"], node: [loader], bun: [], workerd: [] };
+  const result = await runProgram(program, [], flags[runtimeName], env);
   const { status, stdout, stderr } = result;
   if (status === 0) return stdout;
   throw new Error(`${program}: status ${status}\n${stdout}\n${stderr}`);

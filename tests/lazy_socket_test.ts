@@ -417,6 +417,23 @@ test("LazySocket is destroyed with the reason of its signal, until connected", a
   assertEquals(String(await readAll(socket)), "x");
 });
 
+test("LazySocket with TLS is destroyed with the reason of its signal amid the handshake", async () => {
+  await using server = await loopback.serve(async (peer) => {
+    await peer.read();
+    // The handshake gets no answer.
+    while (await peer.read());
+  });
+  const reason = new Error("enough");
+  const controller = new AbortController();
+  const socket = towards(server, { tls: true, signal: controller.signal });
+  socket.write("x", () => {});
+  await once(socket, "connect");
+  controller.abort(reason);
+  assertStrictEquals((await once(socket, "error"))[0], reason);
+  await closed(socket);
+  await server.idle();
+});
+
 test("LazySocket with TLS tells what was agreed on", async () => {
   await using server = await loopback.serve(echo, {
     tls: { alpnProtocols: ["h2", "http/1.1"] },

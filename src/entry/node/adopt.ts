@@ -144,9 +144,9 @@ export function canAdopt(
 
 /**
  * Makes `waiting`, for which the platform waits for an address by `done`, the
- * owner of the connection that `opened` holds, which keeps the process alive or
- * not. `connect` follows,
- * and with TLS `secureConnect`, without another handshake.
+ * owner of the connection that `opened` holds. `connect` follows, and with TLS
+ * `secureConnect`, without another handshake. With `isRef` the connection keeps
+ * the process alive.
  */
 export function adopt(
   waiting: net.Socket,

@@ -347,12 +347,13 @@ function whileWaiting(socket: net.Socket, write: () => void): void {
 
 /** The signal is for the establishment only. */
 function watch(socket: net.Socket, signal: AbortSignal): void {
+  const opened = lazies.get(socket)?.race ? "secureConnect" : "connect";
   const onAbort = () => void socket.destroy(signal.reason);
   const stop = () => {
     signal.removeEventListener("abort", onAbort);
-    socket.off("connect", stop).off("close", stop);
+    socket.off(opened, stop).off("close", stop);
   };
   if (signal.aborted) return onAbort();
   signal.addEventListener("abort", onAbort);
-  socket.once("connect", stop).once("close", stop);
+  socket.once(opened, stop).once("close", stop);
 }
