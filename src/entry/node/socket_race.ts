@@ -108,6 +108,8 @@ interface Opening {
   identityError: Error | undefined;
   /** The part in the TLS sessions that are kept. */
   resumption: Resumption | undefined;
+  /** Tells who waits of the sessions that the server has sent. */
+  passOn: (() => void) | undefined;
 }
 
 /** What an attempt has opened. */
@@ -137,6 +139,7 @@ export class SocketRace {
   #done: LookupDone | undefined;
   #lookupOptions: dns.LookupOptions = {};
   #newest: Endpoint | undefined;
+  readonly #attempted: string[] = [];
   /** Who has heard of the first TCP connection for TLS, by event. */
   #told: ReadonlyMap<string, (() => void)[]> | undefined;
   /** What the first certificate that was refused was refused for. */
@@ -250,6 +253,7 @@ export class SocketRace {
       sockets: [],
       identityError: undefined,
       resumption: undefined,
+      passOn: undefined,
     };
     this.#announce(endpoint);
     try {
@@ -312,9 +316,13 @@ export class SocketRace {
         opening.sockets.push(socket);
         this.#opened.add(socket);
         if (!this.#isRef) socket.unref();
-        if (isTls) forward(socket as tls.TLSSocket, waiting as tls.TLSSocket);
         // What comes is for who waits.
-        else if (!makeOptions) socket.pause();
+        if (!makeOptions) socket.pause();
+        if (!isTls) return;
+        opening.passOn = forward(
+          socket as tls.TLSSocket,
+          waiting as tls.TLSSocket,
+        );
       },
       handOver: (socket) => socket as unknown as net.Socket,
       explain: (error) => error,
@@ -334,9 +342,10 @@ export class SocketRace {
     if (!net.isIP(target.host)) {
       this.#emit("lookup", null, address, family, target.host);
       // Only there to be read, as on the platform's own.
-      const { autoSelectFamilyAttemptedAddresses = [] } = socket;
-      autoSelectFamilyAttemptedAddresses.push(`${address}:${port}`);
-      Object.assign(socket, { autoSelectFamilyAttemptedAddresses });
+      this.#attempted.push(`${address}:${port}`);
+      Object.assign(socket, {
+        autoSelectFamilyAttemptedAddresses: this.#attempted,
+      });
     }
     this.#emit("connectionAttempt", address, port, family);
   }
@@ -359,7 +368,8 @@ export class SocketRace {
     }));
   }
 
-  #win({ socket, endpoint, identityError, resumption }: Opened): void {
+  #win(opened: Opened): void {
+    const { socket, endpoint, identityError, resumption, passOn } = opened;
     const { socket: waiting, target } = this.#waiting!;
     if (this.#attempts.signal.aborted || !waiting.connecting) {
       socket.destroy();
@@ -375,6 +385,7 @@ export class SocketRace {
     this.verdict = { error: identityError };
     // Tickets may come before it takes over, and after.
     resumption?.keepFrom(waiting as tls.TLSSocket, true);
+    passOn?.();
     adopt(
       waiting,
       socket,
@@ -490,8 +501,11 @@ function checkLookup(options: dns.LookupOptions): void {
   dns.lookup("127.0.0.1", options, () => {});
 }
 
-/** Passes on what only the attempt's own TLS socket can tell. */
-function forward(from: tls.TLSSocket, to: tls.TLSSocket): void {
+/**
+ * Passes on what only the attempt's own TLS socket can tell. Sessions are for
+ * the winner's listeners alone, from the call of the result on.
+ */
+function forward(from: tls.TLSSocket, to: tls.TLSSocket): () => void {
   for (const event of ["keylog", "OCSPResponse"]) {
     if (to.listenerCount(event) === 0) continue;
     from.on(event, (...details) => to.emit(event, ...details));
@@ -502,14 +516,15 @@ function forward(from: tls.TLSSocket, to: tls.TLSSocket): void {
     if (!isSecure) early.push(session);
     else to.emit("session", session);
   });
-  to.once("secureConnect", () => {
-    isSecure = true;
-    // Deno tells it by itself at that moment.
-    const forget = () => void early.splice(0);
-    to.once("session", forget);
-    nextTick(() => {
-      to.off("session", forget);
-      early.forEach((session) => to.emit("session", session));
+  return () =>
+    void to.once("secureConnect", () => {
+      isSecure = true;
+      // Deno tells it by itself at that moment.
+      const forget = () => void early.splice(0);
+      to.once("session", forget);
+      nextTick(() => {
+        to.off("session", forget);
+        early.forEach((session) => to.emit("session", session));
+      });
     });
-  });
 }
