@@ -8,6 +8,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { Buffer } from "node:buffer";
 import net from "node:net";
 import os from "node:os";
+import { readFile } from "node:fs/promises";
 import process from "node:process";
 
 import {
@@ -50,6 +51,16 @@ async function connected(
   const socket = scene.watch(scene.door.connect({ host, ...options }), names);
   await scene.event(socket, "connect");
   return socket;
+}
+
+/** In how many seconds the system probes a connection; Linux says so. */
+async function probe({ localPort }: net.Socket): Promise<number | undefined> {
+  const table = await readFile("/proc/net/tcp", "utf8").catch(() => "");
+  const port = localPort!.toString(16).toUpperCase().padStart(4, "0");
+  const columns = table.split("\n").map((line) => line.trim().split(/\s+/));
+  const timer = columns.find(([, local]) => local?.endsWith(`:${port}`))?.[5];
+  const [, ticks] = /^02:(.+)$/.exec(timer ?? "") ?? [];
+  return ticks === undefined ? undefined : Math.ceil(parseInt(ticks, 16) / 100);
 }
 
 /** Sends back what comes. */
@@ -1083,6 +1094,24 @@ export const netCases: readonly Case[] = [
       scene.log("is a net.Socket", socket instanceof net.Socket);
     },
     doors: ["platform", "LazySocket"],
+  },
+  {
+    name: "keepAlive, as an option and set while it connects",
+    from: "test-net-persistent-keepalive.js",
+    async run(scene) {
+      const port = await scene.serve();
+      const options = { keepAlive: true, keepAliveInitialDelay: 5000 };
+      const socket = await connected(scene, { port, ...options }, []);
+      scene.log("as an option", await probe(socket));
+      const names = scene.door.names([host]);
+      const target = { port, host: name, ...names };
+      const other = scene.keep(scene.door.connect(target));
+      other.setKeepAlive(true, 7000);
+      await scene.event(other, "connect");
+      scene.log("while it connects", await probe(other));
+      const third = await connected(scene, { port }, []);
+      scene.log("not at all", await probe(third));
+    },
   },
   {
     name: "cork() before it is connected",

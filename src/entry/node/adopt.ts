@@ -37,6 +37,9 @@ type Inside = net.Socket & Record<PropertyKey, unknown> & {
 interface Handle extends Record<PropertyKey, unknown> {
   ref?(): void;
   unref?(): void;
+  setNoDelay?(isOn: boolean): void;
+  setKeepAlive?(isOn: boolean, delay: unknown): void;
+  setTypeOfService?(value: unknown): void;
 }
 
 /** What is used of the functions that Bun calls for a socket. */
@@ -261,6 +264,7 @@ function openOnBun(
   removeBunsListener(socket);
   const connected = () => {
     Object.assign(socket, { connecting: false });
+    applyOptions(socket, handle);
     socket._unrefTimer();
     socket.emit("connect");
     socket.emit("ready");
@@ -276,6 +280,17 @@ function openOnBun(
   const problem = verdict && winner[verdict];
   open(connected, []);
   open(() => handlers.handshake(handle, true, problem), received);
+}
+
+/** What was set on the socket before it had this handle. */
+function applyOptions(socket: Inside, handle: Handle): void {
+  const valueOf = (name: string) => socket[symbolOf(socket, name) ?? ""];
+  const typeOfService = valueOf("kSetTOS");
+  if (valueOf("kSetNoDelay")) handle.setNoDelay?.(true);
+  if (valueOf("kSetKeepAlive")) {
+    handle.setKeepAlive?.(true, valueOf("kSetKeepAliveInitialDelay"));
+  }
+  if (typeOfService !== undefined) handle.setTypeOfService?.(typeOfService);
 }
 
 /** With it, Bun holds our FIN back for a handshake that is over. */
