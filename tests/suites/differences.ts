@@ -97,8 +97,12 @@ export const differences: readonly Difference[] = [
   },
   {
     reason:
-      "What a listener of `connect` throws is an `uncaughtException`, as on Node. Bun makes it the socket's `error`, Deno is silent.",
-    cases: ["an exception in a connect listener is an uncaughtException"],
+      "What a listener throws while a socket connects is an `uncaughtException`, as on Node. Bun makes it the socket's `error` or is silent, as Deno is.",
+    cases: [
+      "an exception in a connect listener is an uncaughtException",
+      "an exception in a ready listener of a name",
+      "an exception in a connectionAttemptFailed listener of a name",
+    ],
     on: ["Bun", "Deno"],
   },
   {
@@ -122,8 +126,11 @@ export const differences: readonly Difference[] = [
   },
   {
     reason:
-      "Listeners of `connect` and `secureConnect` run in the async context of the caller, which Deno's own lose with TLS.",
-    cases: ["listeners of a TLS socket run in the async context of the caller"],
+      "Listeners of what happens until a socket is connected, or secure, run in the async context of the caller. Deno's own lose it with TLS, and where a name has several addresses.",
+    cases: [
+      "listeners of a TLS socket run in the async context of the caller",
+      "listeners of a socket to a name run in the async context",
+    ],
     on: ["Deno"],
   },
   {

@@ -1022,6 +1022,45 @@ export const netCases: readonly Case[] = [
     },
   },
   {
+    name: "listeners of a socket to a name run in the async context",
+    from: "test-net-perf_hooks.js",
+    async run(scene) {
+      const port = await scene.serve((socket) => socket.end("hello"));
+      const names = scene.door.names(["127.0.0.2", host]);
+      const target = { port, host: name, ...names };
+      const storage = new AsyncLocalStorage<string>();
+      const socket = storage.run(
+        "caller",
+        () => scene.keep(scene.door.connect(target)),
+      );
+      for (
+        const event of [
+          ...["lookup", "connectionAttempt", "connectionAttemptFailed"],
+          ...["connect", "ready", "data", "end", "close"],
+        ]
+      ) socket.once(event, () => scene.log(event, storage.getStore()));
+      await scene.closed(socket);
+    },
+  },
+  ...["lookup", "connectionAttempt", "connectionAttemptFailed", "ready"].map((
+    event,
+  ): Case => ({
+    name: `an exception in a ${event} listener of a name`,
+    from: "test-net-connect-call-socket-connect.js",
+    async run(scene) {
+      const port = await scene.serve((socket) => socket.end());
+      const names = scene.door.names(["127.0.0.2", host]);
+      const target = { port, host: name, ...names };
+      const uncaught = scene.uncaught();
+      const socket = scene.keep(scene.door.connect(target));
+      socket.on("error", (error) => scene.log("error", error));
+      socket.once(event, () => {
+        throw new Error("a fault of the program");
+      });
+      await Promise.race([uncaught, scene.pause(300)]);
+    },
+  })),
+  {
     name: "an exception in a connect listener is an uncaughtException",
     from: "test-net-connect-call-socket-connect.js",
     async run(scene) {
