@@ -1,5 +1,5 @@
 /**
- * Runs cases on the runtime at hand: `child.ts FIRST LAST`.
+ * Runs cases on the runtime at hand: `child.ts [[INDEX, DOOR], ...]`.
  *
  * Prints a line of JSON before and after each run of a case, so that one which
  * ends the process is known by what was said last.
@@ -12,9 +12,6 @@ import process from "node:process";
 import { cases } from "./cases.ts";
 import { doorNames, doors, noEnd, Scene } from "./scene.ts";
 
-/** Milliseconds that a case may take. */
-const limit = 3000;
-
 const wanted: [index: number, door: string][] = JSON.parse(
   process.argv[2] ?? "[]",
 );
@@ -23,7 +20,7 @@ const wanted: [index: number, door: string][] = JSON.parse(
 const endless = new Set<number>();
 
 for (const [index, name] of wanted) {
-  const { run } = cases[index]!;
+  const { run, limit = 3000 } = cases[index]!;
   const door = doorNames.find((each) => each === name)!;
   if (endless.has(index)) {
     print({ index, door, lines: [] });

@@ -238,7 +238,7 @@ export const httpCases: readonly Case[] = [
     from: "test-http-agent-timeout-option.js",
     async run(scene) {
       const port = await serve(scene);
-      const agent = agentOf(scene, { keepAlive: true, timeout: 60 });
+      const agent = agentOf(scene, { keepAlive: true, timeout: 150 });
       const { request, closed } = get(scene, agent, { port });
       await closed;
       await scene.turn();
@@ -266,7 +266,7 @@ export const httpCases: readonly Case[] = [
     async run(scene) {
       const port = await serve(scene, silence);
       const agent = agentOf(scene);
-      const { request, closed } = get(scene, agent, { port, timeout: 40 });
+      const { request, closed } = get(scene, agent, { port, timeout: 150 });
       request.on("timeout", () => request.destroy(new Error("too late")));
       await closed;
       await scene.turn();
@@ -280,7 +280,7 @@ export const httpCases: readonly Case[] = [
       const port = await serve(scene, silence);
       const agent = agentOf(scene);
       const { request, closed } = get(scene, agent, { port });
-      request.setTimeout(40, () => {
+      request.setTimeout(150, () => {
         scene.log("called", request.socket?.connecting);
         request.destroy();
       });

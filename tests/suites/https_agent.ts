@@ -246,7 +246,7 @@ export const httpsCases: readonly Case[] = [
     async run(scene) {
       const port = await scene.serve(() => {});
       const agent = agentOf(scene);
-      const { request, closed } = get(scene, agent, { port, timeout: 40 });
+      const { request, closed } = get(scene, agent, { port, timeout: 150 });
       request.on("timeout", () => request.destroy());
       await given(scene, { request, closed });
       await scene.turn();
@@ -258,7 +258,7 @@ export const httpsCases: readonly Case[] = [
     from: "test-https-timeout.js",
     async run(scene) {
       const port = await scene.serve(() => {});
-      const agent = agentOf(scene, { timeout: 40 });
+      const agent = agentOf(scene, { timeout: 150 });
       const { request, closed } = get(scene, agent, { port });
       request.on("timeout", () => request.destroy());
       await given(scene, { request, closed });

@@ -53,14 +53,19 @@ async function connected(
   return socket;
 }
 
-/** In how many seconds the system probes a connection; Linux says so. */
+/** In about how many minutes the system probes a connection; Linux says so. */
 async function probe({ localPort }: net.Socket): Promise<number | undefined> {
   const table = await readFile("/proc/net/tcp", "utf8").catch(() => "");
   const port = localPort!.toString(16).toUpperCase().padStart(4, "0");
-  const columns = table.split("\n").map((line) => line.trim().split(/\s+/));
-  const timer = columns.find(([, local]) => local?.endsWith(`:${port}`))?.[5];
-  const [, ticks] = /^02:(.+)$/.exec(timer ?? "") ?? [];
-  return ticks === undefined ? undefined : Math.ceil(parseInt(ticks, 16) / 100);
+  const lines = table.split("\n").map((line) => line.trim().split(/\s+/));
+  // Established, and "02" is the timer of such a probe, in hundredths.
+  const line = lines.find(([, local, , state]) =>
+    local?.endsWith(`:${port}`) && state === "01"
+  );
+  const [, ticks] = /^02:(.+)$/.exec(line?.[5] ?? "") ?? [];
+  return ticks === undefined
+    ? undefined
+    : Math.round(parseInt(ticks, 16) / 6000);
 }
 
 /** Sends back what comes. */
@@ -613,7 +618,7 @@ export const netCases: readonly Case[] = [
     async run(scene) {
       const port = await scene.serve();
       const socket = scene.watch(
-        scene.door.connect({ port, host, timeout: 20 }),
+        scene.door.connect({ port, host, timeout: 150 }),
       );
       scene.members("at first", socket, "timeout");
       await scene.event(socket, "timeout");
@@ -1139,13 +1144,13 @@ export const netCases: readonly Case[] = [
     from: "test-net-persistent-keepalive.js",
     async run(scene) {
       const port = await scene.serve();
-      const options = { keepAlive: true, keepAliveInitialDelay: 5000 };
+      const options = { keepAlive: true, keepAliveInitialDelay: 600_000 };
       const socket = await connected(scene, { port, ...options }, []);
       scene.log("as an option", await probe(socket));
       const names = scene.door.names([host]);
       const target = { port, host: name, ...names };
       const other = scene.keep(scene.door.connect(target));
-      other.setKeepAlive(true, 7000);
+      other.setKeepAlive(true, 1_200_000);
       await scene.event(other, "connect");
       scene.log("while it connects", await probe(other));
       const third = await connected(scene, { port }, []);

@@ -26,6 +26,8 @@ export const processCases: readonly Case[] = [
 ].map(([what, ways]): Case => ({
   name: `a process ${what}`,
   from: "test-net-socket-timeout-unref.js",
+  // To start a process takes what the machine has left.
+  limit: 12_000,
   async run(scene) {
     const port = await scene.serve((socket) => {
       socket.on("data", (data) => {

@@ -30,6 +30,8 @@ export interface Case {
   /** The test of Node's own suite that is about it. */
   readonly from: string;
   readonly run: (scene: Scene) => unknown;
+  /** Milliseconds it may take. @default 3000 */
+  readonly limit?: number;
   /** The doors that have it. @default all */
   readonly doors?: readonly DoorName[];
 }

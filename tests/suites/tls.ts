@@ -652,7 +652,7 @@ export const tlsCases: readonly Case[] = [
     async run(scene) {
       const port = await scene.serve(() => {});
       const socket = connect(scene, port);
-      socket.setTimeout(50);
+      socket.setTimeout(150);
       await scene.event(socket, "timeout");
       scene.members("then", socket, "timeout", "secureConnecting");
       socket.destroy();
@@ -664,7 +664,7 @@ export const tlsCases: readonly Case[] = [
     from: "test-tls-connect-timeout-option.js",
     async run(scene) {
       const port = await scene.serveTls();
-      const socket = connect(scene, port, { timeout: 60 });
+      const socket = connect(scene, port, { timeout: 150 });
       scene.members("at first", socket, "timeout");
       await scene.event(socket, "timeout");
     },
