@@ -18,7 +18,12 @@ import { doors } from "./scene.ts";
 const [doorName, port, ...names] = process.argv.slice(2);
 const door = doors[doorName as keyof typeof doors];
 const target = { port, host: "example.test" };
-const known = { ...target, ...door.names(["127.0.0.1"]) };
+const known = {
+  ...target,
+  ...door.names(["127.0.0.1"]),
+  // A timer that is seen if it keeps the process alive.
+  autoSelectFamilyAttemptTimeout: 60_000,
+};
 
 const ways: Readonly<Record<string, () => unknown>> = {
   "unref() while it looks up": () =>
@@ -49,4 +54,4 @@ await Promise.all(names.map((name) => ways[name]!()));
 clearTimeout(hold);
 setTimeout(() => {
   process.stdout.write("goes on\n", () => process.exit());
-}, 50).unref();
+}, 400).unref();
