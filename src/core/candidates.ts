@@ -307,22 +307,30 @@ export class Candidates implements RaceSource<Endpoint> {
     this.#standing = (isAll ? addresses : this.#choose())
       .map((address) => this.#know(address))
       .filter(({ endpoints }) => endpoints.some((endpoint) => endpoint));
-    const texts = new Set(addresses.map(({ text }) => text));
-    const usable = this.#standing.filter(({ address }) =>
-      texts.has(address.text)
-    );
+    const usable = isAll ? this.#standing : this.#among(addresses);
     if (usable.length > 0) {
       const now = this.#options.clock.now();
       this.#firstAddressTime = Math.min(this.#firstAddressTime, now);
     }
+    if (this.#running.size > 0) this.#noteLate(usable);
+    this.#askSources();
+    this.#onChange();
+    if (this.#late && this.#sourcesPending > 0) this.#lookAgain();
+  }
+
+  /** Those of the addresses that may be dialled. */
+  #among(addresses: readonly IpAddress[]): readonly Known[] {
+    const texts = new Set(addresses.map(({ text }) => text));
+    return this.#standing.filter(({ address }) => texts.has(address.text));
+  }
+
+  /** An answer of a family that nobody is trying, while others are tried. */
+  #noteLate(usable: readonly Known[]): void {
     const running = [...this.#running];
     const late = usable.find(({ address }) =>
       running.every(({ family }) => family !== address.family)
     );
-    if (late && running.length > 0) this.#late = late.address.family;
-    this.#askSources();
-    this.#onChange();
-    if (this.#late && this.#sourcesPending > 0) this.#lookAgain();
+    if (late) this.#late = late.address.family;
   }
 
   /** Looks again when sources that were not told are no longer waited for. */

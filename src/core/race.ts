@@ -313,5 +313,9 @@ export function startRace<A, T>({
 
 /** What `action` returns or throws, as a promise. */
 function settled<T>(action: () => T | PromiseLike<T>): Promise<T> {
-  return new Promise((resolve) => resolve(action()));
+  try {
+    return Promise.resolve(action());
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }

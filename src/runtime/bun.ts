@@ -15,13 +15,10 @@ import { withBuiltins } from "./node_builtin.ts";
 import { connectSocket } from "./node_socket.ts";
 import type { Runtime } from "./runtime.ts";
 
-const abilities = { prefersDirectTls: true };
-
 /** The adapter for Bun. */
 export const runtime: Runtime = {
   name: "bun",
-  connect: (...dialing) =>
-    withBuiltins(() => connectSocket(...dialing, abilities)),
+  connect: (...dialing) => withBuiltins(() => connectSocket(...dialing, true)),
   lookup: (...question) => withBuiltins(() => lookup(...question)),
   sourceAddress: (address) => withBuiltins(() => sourceAddress(address)),
 };

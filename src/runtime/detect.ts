@@ -63,9 +63,14 @@ export function runtimeName(
  *
  * @throws {TypeError} when there is none, or the platform is too old for it.
  */
-export function detectRuntime(
-  globals: PlatformGlobals = globalThis as PlatformGlobals,
-): Runtime {
+export function detectRuntime(globals?: PlatformGlobals): Runtime {
+  // A platform does not change.
+  return globals ? detect(globals) : own ??= detect(globalThis);
+}
+
+let own: Runtime | undefined;
+
+function detect(globals: PlatformGlobals): Runtime {
   const name = runtimeName(globals);
   if (!name) {
     throw new TypeError(

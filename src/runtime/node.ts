@@ -8,12 +8,10 @@ import { lookup, sourceAddress } from "./node_addresses.ts";
 import { connectSocket } from "./node_socket.ts";
 import type { Runtime } from "./runtime.ts";
 
-const abilities = { hasOnread: true };
-
 /** The adapter for Node. */
 export const runtime: Runtime = {
   name: "node",
-  connect: (...dialling) => connectSocket(...dialling, abilities),
+  connect: connectSocket,
   lookup,
   sourceAddress,
 };

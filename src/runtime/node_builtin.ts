@@ -34,27 +34,28 @@ const NAMES = [
   "node:tls",
 ] as const;
 
-/** What was imported where there is no other way; by name. */
-const imported = new Map<string, unknown>();
+/** What was found, or imported where there is no other way; by name. */
+const found = new Map<string, unknown>();
 
 /**
  * The module of that name, `T` being what is used of it. For the time of
  * {@linkcode withBuiltins} only.
  */
 export function builtin<T>(name: typeof NAMES[number]): T {
-  const { getBuiltinModule } = nodeProcess();
-  return (getBuiltinModule?.(name) ?? imported.get(name)) as T;
+  let module = found.get(name);
+  if (!module) found.set(name, module = nodeProcess().getBuiltinModule!(name));
+  return module as T;
 }
 
 /** Calls `use` when {@linkcode builtin} works: at once, where it always does. */
 export function withBuiltins<T>(use: () => Promise<T>): Promise<T> {
-  const hasAll = nodeProcess().getBuiltinModule || imported.size > 0;
+  const hasAll = found.size > 0 || nodeProcess().getBuiltinModule;
   return hasAll ? use() : importBuiltins().then(use);
 }
 
 async function importBuiltins(): Promise<void> {
   const modules = await Promise.all(NAMES.map((name) => import(name)));
-  NAMES.forEach((name, index) => imported.set(name, modules[index]));
+  NAMES.forEach((name, index) => found.set(name, modules[index]));
 }
 
 /** The environment variable of that name. */

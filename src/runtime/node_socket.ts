@@ -72,21 +72,12 @@ interface TlsModule {
   connect(options: Record<string, unknown>): NodeSocket & ResumableSocket;
 }
 
-/** How `node:net` hands over what it reads without making a chunk of it. */
-interface OnRead {
-  readonly buffer: Uint8Array<ArrayBuffer>;
-  /** Takes the first `count` bytes of the buffer; `false` to stop reading. */
-  callback(count: number): boolean;
-}
-
 /** How to open a socket, and what to make of it. */
 export interface SocketPlan<T> {
   readonly noDelay?: boolean;
   readonly keepAlive?: boolean;
   /** What `net.connect()` is given beside that. */
   readonly more?: Record<string, unknown>;
-  /** Reads in place of the socket, in plain text. @default the socket reads */
-  readonly onread?: OnRead | undefined;
   /** Let `tls.connect()` make the TCP socket too. @default false */
   readonly isDirect?: boolean | undefined;
   /** Makes what `tls.connect()` is given; `null` for plain TCP. */
@@ -303,7 +294,6 @@ function tcpOptions(
     localAddress: endpoint.localAddress,
     noDelay: plan.noDelay,
     keepAlive: plan.keepAlive,
-    onread: plan.onread,
     // Whether to end is decided by `Connection`.
     allowHalfOpen: true,
     // One address is one attempt; the race is elsewhere.
@@ -328,39 +318,31 @@ export function explainSocketError(error: unknown, isTls: boolean): Error {
     : attemptError(code, error);
 }
 
-/** By which ways a platform's sockets are best read. */
-export interface SocketAbilities {
-  /** They know the option `onread`. */
-  readonly hasOnread?: boolean;
-  /** TLS that was put on a socket costs more than TLS from the start. */
-  readonly prefersDirectTls?: boolean;
-}
-
-/** `Runtime.connect` where `node:net` and `node:tls` are the platform's own. */
+/**
+ * `Runtime.connect` where `node:net` and `node:tls` are the platform's own. With
+ * `prefersDirectTls`, TLS that is put on a socket costs more than TLS from the
+ * start.
+ */
 export function connectSocket(
   endpoint: Endpoint,
   options: DialOptions,
   signal: AbortSignal,
   onTcp: () => void,
-  { hasOnread, prefersDirectTls }: SocketAbilities = {},
+  prefersDirectTls = false,
 ): Promise<Connection> {
   const { hostname, tls, noDelay, keepAlive } = options;
-  let transport: SocketTransport;
-  const onread = hasOnread && !tls
-    ? onreadOf((bytes) => transport.receive(bytes))
-    : undefined;
   return openSocket(
     endpoint,
     {
       noDelay,
       keepAlive,
-      onread,
       isDirect: prefersDirectTls && tls !== null && hasName(hostname, tls),
       tls: tls && (() => nodeTlsOptions(hostname, tls)),
-      handOver(socket) {
-        transport = new SocketTransport(socket, netAddr(endpoint), onread);
-        return new OpenConnection(transport, options);
-      },
+      handOver: (socket) =>
+        new OpenConnection(
+          new SocketTransport(socket, netAddr(endpoint)),
+          options,
+        ),
       explain: explainSocketError,
     },
     signal,
@@ -371,18 +353,6 @@ export function connectSocket(
 /** Whether TLS verifies a name; else it would be the address dialled. */
 function hasName(hostname: string, { serverName }: TlsOptions): boolean {
   return serverName !== undefined || !parseIpAddress(hostname);
-}
-
-/** What sockets read into: it is copied from at once, so one does for all. */
-let receiveBuffer: Uint8Array<ArrayBuffer> | undefined;
-
-/** `receive` takes what was read, and tells whether to read on. */
-function onreadOf(receive: (bytes: Uint8Array) => boolean): OnRead {
-  const buffer = receiveBuffer ??= new Uint8Array(CHUNK_SIZE);
-  return {
-    buffer,
-    callback: (count) => receive(buffer.subarray(0, count)),
-  };
 }
 
 function netAddr(endpoint: Endpoint): NetAddr {
@@ -421,16 +391,13 @@ class SocketTransport implements Transport {
   #rejectWrite: ((reason: unknown) => void) | undefined;
   /** What was received and did not fit into the last read. */
   #rest: Uint8Array | undefined;
-  /** Whether what is received comes here. */
-  #isReading: boolean;
+  #isReading = false;
   #isEnded = false;
   #isClosed = false;
   #failure: Error | undefined;
 
-  /** `onread` is that of the socket, if it calls {@linkcode receive}. */
-  constructor(socket: NodeSocket, remoteAddr: NetAddr, onread?: OnRead) {
+  constructor(socket: NodeSocket, remoteAddr: NetAddr) {
     this.#socket = socket;
-    this.#isReading = onread !== undefined;
     this.remoteAddr = remoteAddr;
     this.alpnProtocol = socket.alpnProtocol || null;
     socket.on("error", this.#onError);
@@ -489,21 +456,6 @@ class SocketTransport implements Transport {
     return upgradeSocket(tcp, this.remoteAddr.port, plan, signal);
   }
 
-  /** Takes what was read into a buffer of ours; tells whether to read on. */
-  receive(bytes: Uint8Array): boolean {
-    this.#receive(bytes);
-    // The buffer will be read into again.
-    if (this.#rest) this.#rest = new Uint8Array(this.#rest);
-    return !this.#rest;
-  }
-
-  #receive(bytes: Uint8Array): void {
-    const read = this.#read;
-    this.#read = undefined;
-    if (read) read.resolve(this.#take(bytes, read.into));
-    else this.#rest = bytes;
-  }
-
   /** Hands out a copy, of as much as fits, and keeps the rest. */
   #take(
     bytes: Uint8Array,
@@ -541,7 +493,10 @@ class SocketTransport implements Transport {
   }
 
   #onData = (bytes: Uint8Array): void => {
-    this.#receive(bytes);
+    const read = this.#read;
+    this.#read = undefined;
+    if (read) read.resolve(this.#take(bytes, read.into));
+    else this.#rest = bytes;
     if (this.#rest) this.#socket.pause();
   };
 
