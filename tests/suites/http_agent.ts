@@ -531,7 +531,7 @@ export const httpCases: readonly Case[] = [
           {},
           { host: name, port: 80 },
           { host: name, port: 80, localAddress: host, family: 6 },
-          { socketPath: "/tmp/x" },
+          { socketPath: "/run/x" },
         ]
       ) scene.log("name", agent.getName(options));
     },
