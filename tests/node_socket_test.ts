@@ -25,6 +25,7 @@ import {
   connectSocket,
   openSocket,
   type SocketPlan,
+  type TlsStart,
 } from "../src/runtime/node_socket.ts";
 import { nodeTlsOptions } from "../src/runtime/node_tls_options.ts";
 import type { DialOptions } from "../src/runtime/runtime.ts";
@@ -154,44 +155,49 @@ if (runtimeName !== "deno") {
 
   // Node 24.22 and 26 read all TLS sockets into one buffer: were a part of it
   // transferred, the process would crash, or others read nothing (hazard 58).
-  test("connectSocket() with TLS leaves the platform's own TLS sockets alone", async () => {
-    const sent = Array.from(
-      { length: 40 },
-      (_, i) => new Uint8Array(1 + i * 997).fill(i),
-    );
-    await using server = await loopback.serve(async (peer) => {
-      for (const bytes of sent) {
-        await peer.write(bytes);
-        await turn();
-      }
-      await peer.end();
-    }, { tls: {} });
-    const expected = Buffer.concat(sent);
-    const { signal } = new AbortController();
-    const options = { ...plain, tls: { caCerts: [ca] } };
-    const readers = Array.from({ length: 4 }, async (_, i) => {
-      const connection = await connectSocket(
-        server.endpoint,
-        options,
-        signal,
-        () => {},
+  const starts: TlsStart[] = ["upgrade", "direct"];
+  if (runtimeName === "node") starts.push("direct-onread");
+  const receivers = [receive, receiveInto, receiveInTurn];
+
+  for (const start of starts) {
+    test(`connectSocket() with TLS, ${start}, leaves the platform's own TLS sockets alone`, async () => {
+      const sent = Array.from(
+        { length: 40 },
+        (_, i) => new Uint8Array(1 + i * 997).fill(i),
       );
-      const received = i % 2 > 0
-        ? await receiveInto(connection.readable)
-        : await receive(connection.readable);
-      assert(received.equals(expected), `connection ${i}`);
-      await connection.closed;
+      await using server = await loopback.serve(async (peer) => {
+        for (const bytes of sent) {
+          await peer.write(bytes);
+          await turn();
+        }
+        await peer.end();
+      }, { tls: {} });
+      const expected = Buffer.concat(sent);
+      const { signal } = new AbortController();
+      const options = { ...plain, tls: { caCerts: [ca] } };
+      const readers = Array.from({ length: 6 }, async (_, i) => {
+        const connection = await connectSocket(
+          server.endpoint,
+          options,
+          signal,
+          () => {},
+          start,
+        );
+        const received = await receivers[i % 3]!(connection.readable);
+        assert(received.equals(expected), `connection ${i}`);
+        await connection.closed;
+      });
+      const { address: host, port } = server.endpoint;
+      const platforms = Array.from({ length: 4 }, async (_, i) => {
+        const socket = connectTls({ host, port, ca, servername: "localhost" });
+        const chunks: Buffer[] = [];
+        for await (const chunk of socket) chunks.push(chunk);
+        assert(Buffer.concat(chunks).equals(expected), `own socket ${i}`);
+      });
+      await Promise.all([...readers, ...platforms]);
+      await server.idle();
     });
-    const { address: host, port } = server.endpoint;
-    const platforms = Array.from({ length: 4 }, async (_, i) => {
-      const socket = connectTls({ host, port, ca, servername: "localhost" });
-      const chunks: Buffer[] = [];
-      for await (const chunk of socket) chunks.push(chunk);
-      assert(Buffer.concat(chunks).equals(expected), `own socket ${i}`);
-    });
-    await Promise.all([...readers, ...platforms]);
-    await server.idle();
-  });
+  }
 
   test("nodeTlsOptions() makes one context for all attempts that want the same", () => {
     const contextOf = (options: Parameters<typeof nodeTlsOptions>[1]) =>
@@ -233,6 +239,22 @@ async function receiveInto(
   const reader = stream.getReader({ mode: "byob" });
   for (;;) {
     const { done, value } = await reader.read(new Uint8Array(10_000));
+    if (done) return Buffer.concat(chunks);
+    chunks.push(value);
+  }
+}
+
+/** By both kinds of readers in turn, the BYOB reader's buffer often too small. */
+async function receiveInTurn(
+  stream: ReadableStream<Uint8Array>,
+): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for (let turns = 0;; turns++) {
+    const reader = turns % 3 > 0
+      ? stream.getReader({ mode: "byob" })
+      : stream.getReader();
+    const { done, value } = await reader.read(new Uint8Array(turns * 100 + 1));
+    reader.releaseLock();
     if (done) return Buffer.concat(chunks);
     chunks.push(value);
   }

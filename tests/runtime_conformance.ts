@@ -387,16 +387,24 @@ export function runtimeConformance(
 
   if (world.keepsAlive) {
     const { keepsAlive } = world;
-    define("connect() sets SO_KEEPALIVE as asked", async () => {
-      await using server = await world.serve(silent);
-      for (const keepAlive of [true, false]) {
-        const connection = await dial(server.endpoint, { keepAlive });
-        const { port } = connection.localAddr!;
-        assertEquals(keepsAlive(port, server.endpoint.port), keepAlive);
-        await connection.close();
-      }
-      await server.idle();
-    });
+    for (const tls of [null, trusting]) {
+      define(
+        `connect() sets SO_KEEPALIVE as asked${tls ? ", with TLS too" : ""}`,
+        async () => {
+          await using server = await world.serve(
+            silent,
+            tls ? { tls: {} } : {},
+          );
+          for (const keepAlive of [true, false]) {
+            const connection = await dial(server.endpoint, { tls, keepAlive });
+            const { port } = connection.localAddr!;
+            assertEquals(keepsAlive(port, server.endpoint.port), keepAlive);
+            await connection.close();
+          }
+          await server.idle();
+        },
+      );
+    }
   }
 
   // Cancellation

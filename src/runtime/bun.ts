@@ -18,7 +18,8 @@ import type { Runtime } from "./runtime.ts";
 /** The adapter for Bun. */
 export const runtime: Runtime = {
   name: "bun",
-  connect: (...dialing) => withBuiltins(() => connectSocket(...dialing, true)),
+  connect: (...dialing) =>
+    withBuiltins(() => connectSocket(...dialing, "direct")),
   lookup: (...question) => withBuiltins(() => lookup(...question)),
   sourceAddress: (address) => withBuiltins(() => sourceAddress(address)),
 };

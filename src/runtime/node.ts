@@ -11,7 +11,7 @@ import type { Runtime } from "./runtime.ts";
 /** The adapter for Node. */
 export const runtime: Runtime = {
   name: "node",
-  connect: connectSocket,
+  connect: (...dialing) => connectSocket(...dialing, "direct-onread"),
   lookup,
   sourceAddress,
 };
