@@ -97,7 +97,7 @@ test("connector() probes idle connections unless told otherwise", async () => {
   for (const keepAlive of [undefined, null, true, false]) {
     const socket = await call(connector({ keepAlive }), target(server));
     const { localPort, remotePort } = socket;
-    assertEquals(keepsAlive(localPort!, remotePort!), keepAlive ?? true);
+    assertEquals(await keepsAlive(localPort!, remotePort!), keepAlive ?? true);
     socket.destroy();
   }
   await server.idle();

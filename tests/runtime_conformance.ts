@@ -97,7 +97,7 @@ export interface World {
   readonly linkLocalAddress: string | undefined;
   /** Whether the system probes the connection between these ports. */
   readonly keepsAlive?:
-    | ((localPort: number, remotePort: number) => boolean)
+    | ((localPort: number, remotePort: number) => Promise<boolean>)
     | undefined;
   /** The authority of the servers' certificates, and a client's. */
   readonly certificates: { ca: string; client: string; clientKey: string };
@@ -398,7 +398,10 @@ export function runtimeConformance(
           for (const keepAlive of [true, false]) {
             const connection = await dial(server.endpoint, { tls, keepAlive });
             const { port } = connection.localAddr!;
-            assertEquals(keepsAlive(port, server.endpoint.port), keepAlive);
+            assertEquals(
+              await keepsAlive(port, server.endpoint.port),
+              keepAlive,
+            );
             await connection.close();
           }
           await server.idle();

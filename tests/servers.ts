@@ -365,17 +365,27 @@ function countDialling(port: number): number {
   ).length;
 }
 
-/** Whether the one timer of an idle connection is that of the probes. */
-function keepsAlive(localPort: number, remotePort: number): boolean {
-  const row = tcpTable().find(({ local, remote, state }) =>
-    local === localPort && remote === remotePort && state === ESTABLISHED
-  );
-  return row?.timer === PROBES;
+/**
+ * Whether the one timer of an idle connection is that of the probes; waits
+ * until the peer has acknowledged what was sent.
+ */
+async function keepsAlive(
+  localPort: number,
+  remotePort: number,
+): Promise<boolean> {
+  for (;;) {
+    const row = tcpTable().find(({ local, remote, state }) =>
+      local === localPort && remote === remotePort && state === ESTABLISHED
+    );
+    if (row?.timer !== RETRANSMISSION) return row?.timer === PROBES;
+    await turn();
+  }
 }
 
 // As Linux numbers them.
 const ESTABLISHED = 0x01;
 const SYN_SENT = 0x02;
+const RETRANSMISSION = 0x01;
 const PROBES = 0x02;
 
 interface TcpRow {
