@@ -1,5 +1,6 @@
 /**
- * The system's clock: the one file that touches timers.
+ * The system's clock: the one file that touches timers, beside the clock of
+ * sockets that may let the process end (`entry/node/race_clock.ts`).
  *
  * `performance.now()` is monotonic, `Date.now()` is not. A timer that outlives
  * its wait keeps the process alive, so each can be cancelled.
@@ -19,7 +20,7 @@
 import type { Clock } from "../core/clock.ts";
 
 /** 23 days in ms: what `setTimeout` takes, but 2^31 and more fire at once. */
-const LONGEST_TIMEOUT = 2e9;
+export const LONGEST_TIMEOUT = 2e9;
 
 const setTimer = setTimeout;
 const clearTimer = clearTimeout;

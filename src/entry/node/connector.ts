@@ -29,7 +29,6 @@ import {
   type ConnectOptions,
   HAPPY_EYEBALLS_NAMES,
   type HappyEyeballsOptions,
-  LEAST_CONNECTION_ATTEMPT_DELAY,
 } from "../../options.ts";
 import {
   type NodeSocket,
@@ -40,8 +39,9 @@ import {
 import { nodeTlsOptions } from "../../runtime/node_tls_options.ts";
 import { TlsSessions } from "../../runtime/node_tls_sessions.ts";
 import { raceSockets } from "./connect_node.ts";
-import { familyOf } from "./lookup.ts";
 import { platformError } from "./platform_error.ts";
+import { refuseUnguarded } from "./racing_socket.ts";
+import { inOurWords } from "./socket_race.ts";
 import { asUndiciError, connectTimeoutError } from "./undici_error.ts";
 
 /**
@@ -294,18 +294,16 @@ function raceOptions(
   options: ConnectorOptions,
 ): ConnectOptions {
   const { lookup, family, hints } = options;
-  const { autoSelectFamilyAttemptTimeout: delay } = options;
   const defaultPort = protocol === "https:" ? 443 : 80;
   return {
-    ...options,
-    hostname,
-    port: Number(port || options.port || defaultPort),
-    family: net.isIP(hostname) ? undefined : familyOf(family),
-    localAddresses: localAddress ? [localAddress] : options.localAddresses,
+    ...inOurWords({
+      ...options,
+      host: hostname,
+      port: port || options.port || defaultPort,
+      localAddress,
+    }, options),
     resolver: options.resolver ??
       (lookup && lookupResolver(lookup, { family, hints })),
-    connectionAttemptDelay: options.connectionAttemptDelay ??
-      (delay && Math.max(delay, LEAST_CONNECTION_ATTEMPT_DELAY)),
     tls: false,
     // undici asks for the one and delays the other.
     noDelay: true,
@@ -393,10 +391,7 @@ function openWithin(
   const path = target.socketPath ?? options.socketPath;
   if (!httpSocket && path == null) return raceSockets(settings, plan);
 
-  if (options.allow) {
-    // A guard with a hole is none.
-    throw new TypeError("Cannot connect: allow sees a host and a port only");
-  }
+  refuseUnguarded(options);
   const alone: SocketPlan<net.Socket> = {
     ...plan,
     handOver: (socket) => socket as unknown as net.Socket,

@@ -8,13 +8,10 @@
 import timers from "node:timers";
 
 import type { Clock } from "../../core/clock.ts";
-import { systemClock } from "../../runtime/system_clock.ts";
+import { LONGEST_TIMEOUT, systemClock } from "../../runtime/system_clock.ts";
 
 // As those of the system's clock, they stay what they were at the import.
 const { setTimeout: setTimer, clearTimeout: clearTimer } = timers;
-
-/** 23 days in ms: what `setTimeout` takes, but 2^31 and more fire at once. */
-const LONGEST_TIMEOUT = 2e9;
 
 /** The system's clock, with timers that keep the process alive or do not. */
 export class RaceClock implements Clock {

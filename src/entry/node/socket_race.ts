@@ -25,6 +25,7 @@ import { ConnectError } from "../../errors.ts";
 import { raceEndpoints, withTls } from "../../happy_eyeballs.ts";
 import {
   checkOptions,
+  HAPPY_EYEBALLS_NAMES,
   type HappyEyeballsOptions,
   LEAST_CONNECTION_ATTEMPT_DELAY,
   type Settings,
@@ -55,31 +56,15 @@ export type RaceOptions = Omit<
   "hostname" | "port" | "signal" | "family"
 >;
 
+/** What a socket of Node's has words of its own for. */
+const OF_SOCKETS = ["hostname", "port", "signal", "family"];
+
+const RACE_NAMES = Object.keys(HAPPY_EYEBALLS_NAMES)
+  .filter((name) => !OF_SOCKETS.includes(name)) as (keyof RaceOptions)[];
+
 /** Those options of the race among others. */
-export function pickRaceOptions(
-  {
-    resolver,
-    connectionAttemptDelay,
-    resolutionDelay,
-    preferredAddressFamilyCount,
-    localAddresses,
-    allow,
-    sourceAddress,
-    onEvent,
-    clock,
-  }: RaceOptions,
-): RaceOptions {
-  return {
-    resolver,
-    connectionAttemptDelay,
-    resolutionDelay,
-    preferredAddressFamilyCount,
-    localAddresses,
-    allow,
-    sourceAddress,
-    onEvent,
-    clock,
-  };
+export function pickRaceOptions(options: RaceOptions): RaceOptions {
+  return Object.fromEntries(RACE_NAMES.map((name) => [name, options[name]]));
 }
 
 /** Where a socket connects to, in Node's words. */
@@ -451,6 +436,32 @@ export function platformOptions(
   };
 }
 
+/** What Node has other words for. */
+interface NodeWords {
+  readonly host: string;
+  readonly port: number | string;
+  readonly family?: dns.LookupOptions["family"] | null;
+  readonly localAddress?: string | null | undefined;
+  readonly autoSelectFamilyAttemptTimeout?: number | undefined;
+}
+
+/** Options of ours, with what Node's words mean among them. */
+export function inOurWords<O extends RaceOptions>(
+  { host, port, family, localAddress, autoSelectFamilyAttemptTimeout: delay }:
+    NodeWords,
+  options: O,
+): O & HappyEyeballsOptions {
+  return {
+    ...options,
+    hostname: host,
+    port: Number(port),
+    family: net.isIP(host) ? undefined : familyOf(family),
+    localAddresses: localAddress ? [localAddress] : options.localAddresses,
+    connectionAttemptDelay: options.connectionAttemptDelay ??
+      (delay && Math.max(delay, LEAST_CONNECTION_ATTEMPT_DELAY)),
+  };
+}
+
 /** The settings of a race to `target`. */
 function settingsOf(
   target: Target,
@@ -458,23 +469,12 @@ function settingsOf(
   signal: AbortSignal,
   found: readonly dns.LookupAddress[] | undefined,
 ): Settings {
-  const { host, port, localAddress } = target;
-  const { autoSelectFamilyAttemptTimeout: delay } = target;
-  const settings = checkOptions({
-    ...options,
-    connectionAttemptDelay: options.connectionAttemptDelay ??
-      (delay && Math.max(delay, LEAST_CONNECTION_ATTEMPT_DELAY)),
-    localAddresses: localAddress ? [localAddress] : options.localAddresses,
-    hostname: host,
-    port: Number(port),
-    family: net.isIP(host) ? undefined : familyOf(target.family),
-    signal,
-  });
+  const settings = checkOptions({ ...inOurWords(target, options), signal });
   if (!found) return settings;
   return {
     ...settings,
     // Who brings a lookup wants its answer, for localhost too.
-    host: { kind: "name", name: host },
+    host: { kind: "name", name: target.host },
     resolver: staticResolver(found.map(({ address }) => address)),
   };
 }
